@@ -1,0 +1,27 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const packages = fileURLToPath(new URL("./packages/", import.meta.url))
+
+/** Tests run the sources, so that a failing line is the line one edits. */
+const alias = [{ find: /^@muster\/([^/]+)\/(.+)$/, replacement: `${packages}$1/src/$2.ts` }]
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve: { alias },
+        test: { name: "unit", include: ["packages/*/test/**/*.test.ts"], exclude: ["**/*.integration.test.ts"] }
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: "integration",
+          include: ["packages/*/test/**/*.integration.test.ts"],
+          globalSetup: ["tools/servers/globalSetup.ts"],
+          testTimeout: 30_000
+        }
+      }
+    ]
+  }
+})
