@@ -1,0 +1,69 @@
+/**
+ * Why a connector could not finish a job. The kind decides what happens to the job; the text is for people.
+ */
+import { Duration, Schema } from "effect"
+
+export const FailureKind = Schema.Literals([
+  "Rejected",
+  "InvalidPayload",
+  "Unauthorized",
+  "RateLimited",
+  "ServiceUnavailable",
+  "ProtocolError",
+  "Timeout",
+  "ResourceExhausted",
+  "AssetFailed"
+])
+export type FailureKind = typeof FailureKind.Type
+
+export class ConnectorFailure extends Schema.TaggedError<ConnectorFailure>(
+  "@muster/core/connector/ConnectorFailure/ConnectorFailure"
+)("ConnectorFailure", {
+  kind: FailureKind,
+  message: Schema.String,
+  /** How long the service asked to be left alone, in milliseconds. */
+  retry_after_ms: Schema.optionalKey(Schema.Int)
+}) {}
+
+/** Whether a failure of a kind is tried again, and whether doing so spends one of the job's retries. */
+const policy: Record<FailureKind, { readonly retried: boolean; readonly usesRetry: boolean }> = {
+  Rejected: { retried: false, usesRetry: false },
+  InvalidPayload: { retried: false, usesRetry: false },
+  Unauthorized: { retried: false, usesRetry: false },
+  RateLimited: { retried: true, usesRetry: false },
+  ServiceUnavailable: { retried: true, usesRetry: true },
+  ProtocolError: { retried: true, usesRetry: true },
+  Timeout: { retried: true, usesRetry: true },
+  ResourceExhausted: { retried: true, usesRetry: true },
+  AssetFailed: { retried: true, usesRetry: true }
+}
+
+const firstDelay = Duration.seconds(1)
+const longestDelay = Duration.minutes(5)
+
+/** What is to become of a job whose attempt failed. */
+export type AfterFailure =
+  | { readonly _tag: "GiveUp" }
+  | { readonly _tag: "Retry"; readonly delay: Duration.Duration; readonly usesRetry: boolean }
+
+/**
+ * Decides it from the failure, the retries the job has spent and may spend, and a `jitter` in [0, 1). The delay
+ * doubles with each retry spent and is spread over its upper half, so that a fleet whose service was away does not
+ * come back in one wave; a service that names a delay is given it.
+ */
+export const afterFailure = (
+  failure: { readonly kind: FailureKind; readonly retry_after_ms?: number },
+  job: { readonly retry_count: number; readonly max_retries: number },
+  jitter: number
+): AfterFailure => {
+  const { retried, usesRetry } = policy[failure.kind]
+  if (!retried || (usesRetry && job.retry_count >= job.max_retries)) return { _tag: "GiveUp" }
+  if (failure.retry_after_ms !== undefined) {
+    return { _tag: "Retry", delay: Duration.millis(Math.max(0, failure.retry_after_ms)), usesRetry }
+  }
+  const backoff = Math.min(
+    Duration.toMillis(firstDelay) * 2 ** job.retry_count,
+    Duration.toMillis(longestDelay)
+  )
+  return { _tag: "Retry", delay: Duration.millis(Math.round(backoff * (0.5 + jitter / 2))), usesRetry }
+}

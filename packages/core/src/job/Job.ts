@@ -1,0 +1,146 @@
+/**
+ * A job: one piece of work, what it needs, and how far it is. Fields are spelled as on the wire.
+ */
+import { Schema } from "effect"
+import { FailureKind } from "../connector/ConnectorFailure.ts"
+import { identifier, Name } from "../Identifier.ts"
+import { Json, JsonObject } from "../Json.ts"
+import { WorkerId } from "../worker/Worker.ts"
+
+export const JobId = identifier(128).pipe(Schema.brand("JobId"))
+export type JobId = typeof JobId.Type
+
+export const JobStatus = Schema.Literals([
+  "scheduled",
+  "pending",
+  "assigned",
+  "processing",
+  "completed",
+  "failed",
+  "cancelled",
+  "expired"
+])
+export type JobStatus = typeof JobStatus.Type
+
+/** From 0, the least urgent, to 100. */
+export const Priority = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 }))
+
+/**
+ * What a job needs beyond its job type. The matcher does not read any clause yet, so none is accepted: a job must
+ * never run on a worker that was not checked against all it asked for.
+ */
+export const Requirements = Schema.Record(Schema.String, Schema.Unknown).check(
+  Schema.makeFilter((requirements) =>
+    Object.keys(requirements).map((clause) => ({
+      path: [clause],
+      issue: "this clause is not matched yet, so a job that needs it is refused"
+    }))
+  )
+)
+
+/** What to do with a job that no registered worker could ever run. */
+export const IfUnmatchable = Schema.Literals(["wait", "reject"])
+
+/** What a caller asks for. Everything has its default here once it is decoded. */
+export const JobRequest = Schema.Struct({
+  service_required: Name,
+  payload: Json,
+  requirements: Requirements,
+  priority: Priority,
+  workflow_id: Schema.NullOr(Name),
+  workflow_priority: Schema.NullOr(Priority),
+  workflow_datetime: Schema.NullOr(Schema.DateTimeUtc),
+  customer_id: Schema.NullOr(Name),
+  /** Tries after the first one. */
+  max_retries: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+  /** How long one attempt may run. */
+  timeout_ms: Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 7 * 24 * 3_600_000 }))),
+  /** Not to be started before this time. */
+  run_at: Schema.NullOr(Schema.DateTimeUtc),
+  /** Not to be started after this time. */
+  expires_at: Schema.NullOr(Schema.DateTimeUtc),
+  metadata: Schema.NullOr(JsonObject)
+})
+export type JobRequest = typeof JobRequest.Type
+
+/** The request of a job for which only what matters to the caller was said. */
+export const request = (
+  said: Pick<JobRequest, "service_required"> & Partial<JobRequest>
+): JobRequest => ({
+  payload: {},
+  requirements: {},
+  priority: 50,
+  workflow_id: null,
+  workflow_priority: null,
+  workflow_datetime: null,
+  customer_id: null,
+  max_retries: 3,
+  timeout_ms: null,
+  run_at: null,
+  expires_at: null,
+  metadata: null,
+  ...said
+})
+
+export const Progress = Schema.Struct({
+  percent: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+  message: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1_000))),
+  step: Schema.optionalKey(Schema.Int),
+  total_steps: Schema.optionalKey(Schema.Int)
+})
+export type Progress = typeof Progress.Type
+
+/** Why the last attempt did not complete. `lost` and `expired` are the broker's own findings. */
+export const JobError = Schema.Struct({
+  kind: Schema.Union([FailureKind, Schema.Literals(["Lost", "Expired"])]),
+  message: Schema.String
+})
+export type JobError = typeof JobError.Type
+
+export class Job extends Schema.Class<Job>("@muster/core/job/Job")({
+  id: JobId,
+  ...JobRequest.fields,
+  status: JobStatus,
+  /** The number of the last claim; 0 before the first. */
+  attempt: Schema.Int,
+  retry_count: Schema.Int,
+  worker_id: Schema.NullOr(WorkerId),
+  progress: Schema.NullOr(Progress),
+  result: Schema.Unknown,
+  error: Schema.NullOr(JobError),
+  created_at: Schema.DateTimeUtc,
+  assigned_at: Schema.NullOr(Schema.DateTimeUtc),
+  started_at: Schema.NullOr(Schema.DateTimeUtc),
+  finished_at: Schema.NullOr(Schema.DateTimeUtc)
+}) {}
+
+/** The one table of legal transitions, for every store. */
+const successors: Record<JobStatus, ReadonlyArray<JobStatus>> = {
+  scheduled: ["pending", "cancelled", "expired"],
+  pending: ["assigned", "cancelled", "expired"],
+  assigned: ["processing", "completed", "failed", "cancelled", "pending", "scheduled"],
+  processing: ["completed", "failed", "cancelled", "pending", "scheduled"],
+  completed: [],
+  failed: [],
+  cancelled: [],
+  expired: []
+}
+
+/** Whether a job that is `from` may become `to`. */
+export const canBecome = (from: JobStatus, to: JobStatus): boolean => successors[from].includes(to)
+
+/** Whether a job of this status will never change again. */
+export const isFinished = (status: JobStatus): boolean => successors[status].length === 0
+
+/** Whether an attempt holds a job of this status. */
+export const isHeld = (status: JobStatus): boolean => status === "assigned" || status === "processing"
+
+/**
+ * What every report about a job must carry: which claim it comes from. The number alone is no fence, because it
+ * repeats when a store loses its last writes; the nonce, made by the claimer, does not.
+ */
+export interface Fence {
+  readonly job_id: JobId
+  readonly attempt: number
+  readonly nonce: string
+}

@@ -1,0 +1,115 @@
+/**
+ * The queue port: jobs, their leases and their ends. In memory and on Redis; one contract suite runs on both.
+ *
+ * Promises of every layer: each method is one atomic step and can be called from any number of processes at once;
+ * all times are the store's clock; nothing is half done when a method fails. A `StorageError` with `unavailable`
+ * leaves open whether the step was done, so every method may be repeated: a repeated submit finds the same job, a
+ * repeated report of the same attempt gets the first answer.
+ */
+import { Context, type Duration, type Effect, type Option } from "effect"
+import type { InvalidStateTransition } from "../../InvalidStateTransition.ts"
+import type { WorkerId } from "../../worker/Worker.ts"
+import type { Fence, Job, JobError, JobId, JobRequest, JobStatus, Progress } from "../Job.ts"
+import type { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "../JobErrors.ts"
+
+export interface ClaimRequest {
+  readonly worker_id: WorkerId
+  /** The job types the worker can run now. */
+  readonly job_types: ReadonlyArray<string>
+  /** Jobs the worker may hold at once; enforced by the claim. */
+  readonly capacity: number
+  /** Jobs wanted now, at most. */
+  readonly limit: number
+  /** Made by the claimer, random, never used again. */
+  readonly nonce: string
+}
+
+export interface ListRequest {
+  readonly status?: JobStatus | undefined
+  readonly service_required?: string | undefined
+  /** Continue after the page that handed out this cursor. */
+  readonly cursor?: string | undefined
+  readonly limit: number
+}
+
+export interface JobPage {
+  /** Newest first. May hold fewer than `limit` jobs although more follow: each page looks at a bounded stretch. */
+  readonly jobs: ReadonlyArray<Job>
+  /** Null when nothing follows. */
+  readonly next_cursor: string | null
+}
+
+/** What one bounded look after leases, schedules, expiries and old jobs has changed. */
+export interface TickReport {
+  readonly promoted: ReadonlyArray<JobId>
+  readonly expired: ReadonlyArray<JobId>
+  /** Attempts whose lease ran out; their jobs wait again, or failed when no retry was left. */
+  readonly lost: ReadonlyArray<JobId>
+  readonly forgotten: number
+  /** The bound was reached: call again at once. */
+  readonly more: boolean
+}
+
+/** What becomes of a job whose attempt failed: decided by core, done by the store. */
+export interface Retry {
+  readonly delay: Duration.Duration
+  readonly usesRetry: boolean
+}
+
+export class JobQueue extends Context.Service<
+  JobQueue,
+  {
+    /** Stores a job, or finds the one with this id and an equal request. */
+    readonly submit: (
+      id: JobId,
+      request: JobRequest
+    ) => Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError>
+
+    /** Gives the next jobs in order to a worker, each with a lease and the next attempt number. */
+    readonly claim: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, StorageError>
+
+    /** Completes when a job of these types may be waiting, and after a short while in any case. */
+    readonly awaitWork: (jobTypes: ReadonlyArray<string>) => Effect.Effect<void>
+
+    /** The worker has begun: assigned → processing. */
+    readonly start: (fence: Fence) => Effect.Effect<void, LeaseLost | StorageError>
+
+    readonly progress: (fence: Fence, progress: Progress) => Effect.Effect<void, LeaseLost | StorageError>
+
+    readonly complete: (fence: Fence, result: unknown) => Effect.Effect<Job, LeaseLost | StorageError>
+
+    /** Ends the attempt; the job waits again when a retry is given, and failed when not. */
+    readonly fail: (fence: Fence, error: JobError, retry: Retry | null) => Effect.Effect<Job, LeaseLost | StorageError>
+
+    /** Hands the job back without using a retry; it keeps its place in the order. */
+    readonly giveBack: (fence: Fence) => Effect.Effect<void, LeaseLost | StorageError>
+
+    /** Prolongs the leases that still hold and returns the fences that do not. */
+    readonly renew: (fences: ReadonlyArray<Fence>) => Effect.Effect<ReadonlyArray<Fence>, StorageError>
+
+    /** Ends a job for good, waiting or held; an attempt that held it is fenced off. Repeating it is a no-op. */
+    readonly cancel: (id: JobId) => Effect.Effect<Job, JobNotFound | InvalidStateTransition | StorageError>
+
+    readonly get: (id: JobId) => Effect.Effect<Option.Option<Job>, StorageError>
+
+    readonly list: (request: ListRequest) => Effect.Effect<JobPage, InvalidCursor | StorageError>
+
+    /** Which jobs each of these workers holds. */
+    readonly heldBy: (
+      workers: ReadonlyArray<WorkerId>
+    ) => Effect.Effect<ReadonlyMap<WorkerId, ReadonlyArray<JobId>>, StorageError>
+
+    /** Hands back every job a worker holds, without using retries. */
+    readonly giveBackAll: (worker: WorkerId) => Effect.Effect<ReadonlyArray<JobId>, StorageError>
+
+    /**
+     * Promotes due jobs, expires old ones, ends lost leases and forgets jobs finished long ago: at most 100 things a
+     * call, by any number of processes. After an outage of the store no lease ends before one full lease has passed.
+     */
+    readonly tick: Effect.Effect<TickReport, StorageError>
+
+    /** Fails when the queue could not claim or store now. */
+    readonly ping: Effect.Effect<void, StorageError>
+  }
+>()("@muster/core/job/internal/JobQueue") {}
+

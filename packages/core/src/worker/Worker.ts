@@ -1,0 +1,167 @@
+/**
+ * A worker: a process that claims jobs. This file is its record in the registry and the rules that need nothing
+ * but that record. Fields are spelled as on the wire, in SQL and in the documents: one name for one thing.
+ */
+import { Schema } from "effect"
+import { identifier, Name } from "../Identifier.ts"
+
+export const WorkerId = identifier(200).pipe(Schema.brand("WorkerId"))
+export type WorkerId = typeof WorkerId.Type
+
+export const WorkerStatus = Schema.Literals(["pending", "active", "offline"])
+export type WorkerStatus = typeof WorkerStatus.Type
+
+/** What a worker is doing; separate from its status, which only says whether it lives. */
+export const Occupancy = Schema.Literals(["idle", "busy", "paused", "draining"])
+export type Occupancy = typeof Occupancy.Type
+
+/** How many jobs a worker may hold at once. */
+export const Capacity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
+
+const amount = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
+const label = Schema.Union([Schema.String.check(Schema.isMaxLength(256)), Schema.Finite, Schema.Boolean])
+const atMost = (maximum: number, what: string) =>
+  Schema.isMaxLength(maximum, { expected: `at most ${maximum} ${what}` })
+
+/** What the machine of a worker has; `gpu_memory_gb` is of the smallest GPU the worker may use. */
+export const Hardware = Schema.Struct({
+  gpu_count: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_024 }))),
+  gpu_memory_gb: Schema.optionalKey(amount),
+  cpu_cores: Schema.optionalKey(amount),
+  ram_gb: Schema.optionalKey(amount)
+})
+
+/** What a worker offers. Job types are what jobs ask for in `service_required`, never names of internal services. */
+export const Capabilities = Schema.Struct({
+  job_types: Schema.Array(Name).check(atMost(1_000, "job types")),
+  hardware: Schema.optionalKey(Hardware),
+  models: Schema.optionalKey(Schema.Array(Schema.String.check(Schema.isMaxLength(256))).check(atMost(10_000, "models"))),
+  labels: Schema.optionalKey(Schema.Record(Name, Schema.Union([label, Schema.Array(label).check(atMost(100, "values"))])))
+})
+export type Capabilities = typeof Capabilities.Type
+
+/** What a worker says about the process it is; the documents call it metadata. */
+export const WorkerMetadata = Schema.Struct({
+  machine_id: Schema.optionalKey(Name),
+  worker_type: Schema.optionalKey(Name),
+  process_name: Schema.optionalKey(Name)
+})
+export type WorkerMetadata = typeof WorkerMetadata.Type
+
+/** One run of a worker process: two processes under one worker id differ in it. */
+export const InstanceId = identifier(200)
+
+const offer = {
+  region: Name,
+  capacity: Capacity,
+  capabilities: Capabilities
+}
+
+/** What a worker sends to be registered. Without capabilities it accepts no job type until it says so. */
+export const WorkerRegistration = Schema.Struct({
+  id: WorkerId,
+  region: Name,
+  capacity: Capacity,
+  capabilities: Schema.optionalKey(Capabilities),
+  metadata: Schema.optionalKey(WorkerMetadata),
+  instance_id: Schema.optionalKey(InstanceId)
+})
+export type WorkerRegistration = typeof WorkerRegistration.Type
+
+/** What a worker sends when it comes back under its id, or when its offer changes. */
+export const WorkerUpdate = Schema.Struct({ ...offer, instance_id: InstanceId })
+export type WorkerUpdate = typeof WorkerUpdate.Type
+
+const record = {
+  id: WorkerId,
+  ...offer,
+  machine_id: Schema.NullOr(Name),
+  worker_type: Schema.NullOr(Name),
+  process_name: Schema.NullOr(Name),
+  instance_id: Schema.NullOr(InstanceId),
+  /** Job types the worker accepts but cannot run now, because their connector is unhealthy. */
+  unhealthy_job_types: Schema.Array(Name)
+}
+
+/** A worker about to be stored: the store adds the status and, by its own clock, the times. */
+export const NewWorker = Schema.Struct(record)
+export type NewWorker = typeof NewWorker.Type
+
+const successors: Record<WorkerStatus, ReadonlyArray<WorkerStatus>> = {
+  pending: ["active", "offline"],
+  active: ["offline"],
+  offline: ["active"]
+}
+
+/** The statuses from which `to` can be reached. */
+export const predecessors = (to: WorkerStatus): ReadonlyArray<WorkerStatus> =>
+  WorkerStatus.literals.filter((from) => successors[from].includes(to))
+
+export class Worker extends Schema.Class<Worker>("@muster/core/worker/Worker")({
+  ...record,
+  status: WorkerStatus,
+  registered_at: Schema.DateTimeUtc,
+  status_changed_at: Schema.DateTimeUtc
+}) {
+  /** Whether the table of transitions has an arrow from this worker's status to `status`. */
+  canBecome(status: WorkerStatus): boolean {
+    return successors[this.status].includes(status)
+  }
+}
+
+/** A worker with what the registry record alone does not know. */
+export const WorkerWithMetadata = Schema.Struct({
+  ...Worker.fields,
+  last_heartbeat_at: Schema.NullOr(Schema.DateTimeUtc),
+  occupancy: Occupancy,
+  current_jobs: Schema.Array(Schema.String)
+})
+export type WorkerWithMetadata = typeof WorkerWithMetadata.Type
+
+/** Labels every worker has without being asked for them; what the worker says itself goes first. */
+const withFilledLabels = (
+  capabilities: Capabilities,
+  about: { readonly region: string } & WorkerMetadata
+): Capabilities => ({
+  ...capabilities,
+  labels: {
+    machine_type: (capabilities.hardware?.gpu_count ?? 0) > 0 ? "gpu" : "api",
+    ...(about.worker_type === undefined ? {} : { worker_type: about.worker_type }),
+    ...(about.machine_id === undefined ? {} : { machine_id: about.machine_id }),
+    ...capabilities.labels,
+    region: about.region
+  }
+})
+
+/** The record of a registration. */
+export const fromRegistration = (registration: WorkerRegistration): NewWorker => {
+  const { capabilities = { job_types: [] }, id, instance_id = null, metadata = {}, region, capacity } = registration
+  return {
+    id,
+    region,
+    capacity,
+    capabilities: withFilledLabels(capabilities, { region, ...metadata }),
+    machine_id: metadata.machine_id ?? null,
+    worker_type: metadata.worker_type ?? null,
+    process_name: metadata.process_name ?? null,
+    instance_id,
+    unhealthy_job_types: []
+  }
+}
+
+/** The record of `worker` after an update; a new instance starts with no unhealthy job types. */
+export const afterUpdate = (worker: Worker, update: WorkerUpdate): NewWorker => ({
+  id: worker.id,
+  region: update.region,
+  capacity: update.capacity,
+  capabilities: withFilledLabels(update.capabilities, {
+    region: update.region,
+    ...(worker.machine_id === null ? {} : { machine_id: worker.machine_id }),
+    ...(worker.worker_type === null ? {} : { worker_type: worker.worker_type })
+  }),
+  machine_id: worker.machine_id,
+  worker_type: worker.worker_type,
+  process_name: worker.process_name,
+  instance_id: update.instance_id,
+  unhealthy_job_types: []
+})

@@ -1,0 +1,91 @@
+/**
+ * The registry port: who the workers are and which status they have. In memory and on PostgreSQL; one contract suite
+ * runs on both.
+ *
+ * Promises of every layer: each method is one atomic step and can be called from any number of processes at once, so
+ * a worker changes state once, whoever moves it; all times are the store's clock.
+ */
+import { Context, type Duration, type Effect, type Option } from "effect"
+import type { NewWorker, Worker, WorkerId, WorkerStatus } from "../Worker.ts"
+import type { LiveTwin, RepositoryError, WorkerAlreadyExists, WorkerNotFound } from "../WorkerErrors.ts"
+
+export interface ListWorkers {
+  readonly status?: WorkerStatus | undefined
+  /** Only workers whose id sorts after this one. */
+  readonly after?: WorkerId | undefined
+  readonly limit?: number | undefined
+}
+
+/** When `markStale` must suspect the broker instead of the fleet. */
+export interface BrakeRule {
+  /** Fewer active workers than this never hold the brake. */
+  readonly fleetFrom: number
+  /** The brake holds only when no worker at all was heard from for this long. */
+  readonly silence: Duration.Duration
+}
+
+export interface StaleReport {
+  readonly marked: ReadonlyArray<WorkerId>
+  /** How many workers would have been marked, had the brake not held; null when it did not hold. */
+  readonly held: number | null
+}
+
+/** How many workers accept a job type: those active now, and all that are registered. */
+export interface Acceptance {
+  readonly active: number
+  readonly registered: number
+}
+
+export class WorkerRepository extends Context.Service<
+  WorkerRepository,
+  {
+    /** Stores a worker as pending. Of concurrent inserts of one id exactly one wins. */
+    readonly insert: (worker: NewWorker) => Effect.Effect<Worker, WorkerAlreadyExists | RepositoryError>
+
+    /**
+     * Replaces the offer of a worker unless another instance of it was heard from within `aliveWithin`. The status
+     * and its time stay, except that another instance starts anew as pending.
+     */
+    readonly replace: (
+      worker: NewWorker,
+      aliveWithin: Duration.Duration
+    ) => Effect.Effect<Worker, WorkerNotFound | LiveTwin | RepositoryError>
+
+    readonly find: (id: WorkerId) => Effect.Effect<Option.Option<Worker>, RepositoryError>
+
+    /** Workers by id. */
+    readonly list: (request: ListWorkers) => Effect.Effect<ReadonlyArray<Worker>, RepositoryError>
+
+    /** Removes a worker and its heartbeats; `false` when there was none. */
+    readonly remove: (id: WorkerId) => Effect.Effect<boolean, RepositoryError>
+
+    /** Compare-and-set: none when the stored status is no longer `from`. */
+    readonly move: (
+      id: WorkerId,
+      from: WorkerStatus,
+      to: WorkerStatus
+    ) => Effect.Effect<Option.Option<Worker>, RepositoryError>
+
+    /** Pending workers with a heartbeat → active. */
+    readonly activatePending: Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
+
+    /**
+     * Active workers without a heartbeat within `timeout` (since their activation, when they never beat) → offline.
+     * With a brake, marks nobody when it holds: `fleetFrom` or more are active, over half of them are stale, and
+     * nobody was heard from within `silence`.
+     */
+    readonly markStale: (
+      timeout: Duration.Duration,
+      brake: BrakeRule | null
+    ) => Effect.Effect<StaleReport, RepositoryError>
+
+    /** Offline workers with a heartbeat within `timeout` → active. */
+    readonly reactivateOffline: (timeout: Duration.Duration) => Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
+
+    readonly accepting: (jobType: string) => Effect.Effect<Acceptance, RepositoryError>
+
+    /** Fails when the registry could not answer now. */
+    readonly ping: Effect.Effect<void, RepositoryError>
+  }
+>()("@muster/core/worker/internal/WorkerRepository") {}
+
