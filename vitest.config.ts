@@ -17,7 +17,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: "integration",
-          include: ["packages/*/test/**/*.integration.test.ts"],
+          include: ["{packages/*/test,tools/servers}/**/*.integration.test.ts"],
           globalSetup: ["tools/servers/globalSetup.ts"],
           testTimeout: 30_000
         }
