@@ -61,9 +61,6 @@ export const afterFailure = (
   if (failure.retry_after_ms !== undefined) {
     return { _tag: "Retry", delay: Duration.millis(Math.max(0, failure.retry_after_ms)), usesRetry }
   }
-  const backoff = Math.min(
-    Duration.toMillis(firstDelay) * 2 ** job.retry_count,
-    Duration.toMillis(longestDelay)
-  )
+  const backoff = Math.min(Duration.toMillis(firstDelay) * 2 ** job.retry_count, Duration.toMillis(longestDelay))
   return { _tag: "Retry", delay: Duration.millis(Math.round(backoff * (0.5 + jitter / 2))), usesRetry }
 }

@@ -64,9 +64,7 @@ export const JobRequest = Schema.Struct({
 export type JobRequest = typeof JobRequest.Type
 
 /** The request of a job for which only what matters to the caller was said. */
-export const request = (
-  said: Pick<JobRequest, "service_required"> & Partial<JobRequest>
-): JobRequest => ({
+export const request = (said: Pick<JobRequest, "service_required"> & Partial<JobRequest>): JobRequest => ({
   payload: {},
   requirements: {},
   priority: 50,

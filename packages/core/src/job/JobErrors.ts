@@ -4,10 +4,9 @@ import { storeFailure } from "../StoreFailure.ts"
 import { JobId } from "./Job.ts"
 
 /** The id is taken by a job with another body. */
-export class JobAlreadyExists extends Schema.TaggedError<JobAlreadyExists>("@muster/core/job/JobErrors/JobAlreadyExists")(
-  "JobAlreadyExists",
-  { id: JobId }
-) {
+export class JobAlreadyExists extends Schema.TaggedError<JobAlreadyExists>(
+  "@muster/core/job/JobErrors/JobAlreadyExists"
+)("JobAlreadyExists", { id: JobId }) {
   override get message() {
     return `job ${this.id} was already submitted with a different body`
   }

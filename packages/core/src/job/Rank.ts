@@ -18,10 +18,7 @@ export const effectivePriority = (job: Pick<JobRequest, "priority" | "workflow_p
  * The time that counts, in ms: the workflow's, never later than the job's creation nor more than 24 h before it;
  * without a workflow time the creation, or `run_at` where that is later.
  */
-export const effectiveTime = (
-  job: Pick<JobRequest, "workflow_datetime" | "run_at">,
-  createdAt: number
-): number => {
+export const effectiveTime = (job: Pick<JobRequest, "workflow_datetime" | "run_at">, createdAt: number): number => {
   const inherited =
     job.workflow_datetime === null
       ? createdAt

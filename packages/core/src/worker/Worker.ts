@@ -35,8 +35,12 @@ export const Hardware = Schema.Struct({
 export const Capabilities = Schema.Struct({
   job_types: Schema.Array(Name).check(atMost(1_000, "job types")),
   hardware: Schema.optionalKey(Hardware),
-  models: Schema.optionalKey(Schema.Array(Schema.String.check(Schema.isMaxLength(256))).check(atMost(10_000, "models"))),
-  labels: Schema.optionalKey(Schema.Record(Name, Schema.Union([label, Schema.Array(label).check(atMost(100, "values"))])))
+  models: Schema.optionalKey(
+    Schema.Array(Schema.String.check(Schema.isMaxLength(256))).check(atMost(10_000, "models"))
+  ),
+  labels: Schema.optionalKey(
+    Schema.Record(Name, Schema.Union([label, Schema.Array(label).check(atMost(100, "values"))]))
+  )
 })
 export type Capabilities = typeof Capabilities.Type
 

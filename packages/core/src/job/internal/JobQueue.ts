@@ -112,4 +112,3 @@ export class JobQueue extends Context.Service<
     readonly ping: Effect.Effect<void, StorageError>
   }
 >()("@muster/core/job/internal/JobQueue") {}
-

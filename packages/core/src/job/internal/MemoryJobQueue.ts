@@ -160,8 +160,7 @@ const make = Effect.gen(function* () {
   const expire = (entry: Entry, now: number): void =>
     finish(entry, "expired", now, { error: { kind: "Expired", message: "waited past expires_at" } })
 
-  const heldByWorker = (worker: WorkerId): ReadonlyArray<Entry> =>
-    [...(holds.get(worker) ?? [])]
+  const heldByWorker = (worker: WorkerId): ReadonlyArray<Entry> => [...(holds.get(worker) ?? [])]
 
   const look = (entry: Entry, now: number, found: Found): boolean => {
     const { job } = entry
@@ -193,43 +192,46 @@ const make = Effect.gen(function* () {
 
   return JobQueue.of({
     submit: (id, request) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists> => {
-        const text = canonical(request)
-        const known = entries.get(id)
-        if (known !== undefined) {
-          return known.request === text
-            ? Effect.succeed({ job: known.job, created: false })
-            : Effect.fail(new JobAlreadyExists({ id }))
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists> => {
+          const text = canonical(request)
+          const known = entries.get(id)
+          if (known !== undefined) {
+            return known.request === text
+              ? Effect.succeed({ job: known.job, created: false })
+              : Effect.fail(new JobAlreadyExists({ id }))
+          }
+          const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
+          const entry: Entry = {
+            job: new Job({
+              ...request,
+              id,
+              status: due > now ? "scheduled" : "pending",
+              attempt: 0,
+              retry_count: 0,
+              worker_id: null,
+              progress: null,
+              result: null,
+              error: null,
+              created_at: DateTime.makeUnsafe(now),
+              assigned_at: null,
+              started_at: null,
+              finished_at: null
+            }),
+            sequence: ++sequence,
+            rank: rank(request, now, settings.priorityStep),
+            request: text,
+            nonce: null,
+            lease: null,
+            ended: null,
+            due: due > now ? due : null
+          }
+          entries.set(id, entry)
+          if (entry.due === null) insertWaiting(entry)
+          return Effect.succeed({ job: entry.job, created: true })
         }
-        const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
-        const entry: Entry = {
-          job: new Job({
-            ...request,
-            id,
-            status: due > now ? "scheduled" : "pending",
-            attempt: 0,
-            retry_count: 0,
-            worker_id: null,
-            progress: null,
-            result: null,
-            error: null,
-            created_at: DateTime.makeUnsafe(now),
-            assigned_at: null,
-            started_at: null,
-            finished_at: null
-          }),
-          sequence: ++sequence,
-          rank: rank(request, now, settings.priorityStep),
-          request: text,
-          nonce: null,
-          lease: null,
-          ended: null,
-          due: due > now ? due : null
-        }
-        entries.set(id, entry)
-        if (entry.due === null) insertWaiting(entry)
-        return Effect.succeed({ job: entry.job, created: true })
-      }),
+      ),
 
     claim: ({ capacity, job_types, limit, nonce, worker_id }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -238,7 +240,10 @@ const make = Effect.gen(function* () {
         while (claimed.length < free) {
           const head = job_types
             .flatMap((jobType) => waiting.get(jobType)?.[0] ?? [])
-            .reduce<Entry | undefined>((best, next) => (best === undefined || byOrder(next, best) < 0 ? next : best), undefined)
+            .reduce<Entry | undefined>(
+              (best, next) => (best === undefined || byOrder(next, best) < 0 ? next : best),
+              undefined
+            )
           if (head === undefined) break
           if (expired(head, now)) {
             expire(head, now)
@@ -361,4 +366,3 @@ interface Found {
 }
 
 export const layer: Layer.Layer<JobQueue> = Layer.effect(JobQueue, make)
-

@@ -119,10 +119,7 @@ const makeRepository = Effect.gen(function* () {
 const makeHeartbeats = Effect.gen(function* () {
   const rows = yield* Rows
   const last = (id: WorkerId) =>
-    Option.map(
-      Option.fromUndefinedOr(rows.get(id)?.beats.at(-1)),
-      (beat): DateTime.Utc => DateTime.makeUnsafe(beat)
-    )
+    Option.map(Option.fromUndefinedOr(rows.get(id)?.beats.at(-1)), (beat): DateTime.Utc => DateTime.makeUnsafe(beat))
 
   return HeartbeatStore.of({
     record: (id) =>
@@ -141,13 +138,20 @@ const makeHeartbeats = Effect.gen(function* () {
       ),
 
     history: (id, limit) =>
-      Effect.sync(() => (rows.get(id)?.beats ?? []).toReversed().slice(0, limit).map((beat) => DateTime.makeUnsafe(beat))),
+      Effect.sync(() =>
+        (rows.get(id)?.beats ?? [])
+          .toReversed()
+          .slice(0, limit)
+          .map((beat) => DateTime.makeUnsafe(beat))
+      ),
 
     prune: (age) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         let forgotten = 0
         for (const row of rows.values()) {
-          const kept = row.beats.filter((beat, at) => at === row.beats.length - 1 || beat > now - Duration.toMillis(age))
+          const kept = row.beats.filter(
+            (beat, at) => at === row.beats.length - 1 || beat > now - Duration.toMillis(age)
+          )
           forgotten += row.beats.length - kept.length
           row.beats = kept
         }

@@ -88,4 +88,3 @@ export class WorkerRepository extends Context.Service<
     readonly ping: Effect.Effect<void, RepositoryError>
   }
 >()("@muster/core/worker/internal/WorkerRepository") {}
-

@@ -1,0 +1,81 @@
+/**
+ * Commands on jobs. A store decides each in one atomic step; what a rule decides is decided here and handed to it.
+ */
+import { Effect, Option, Random, Schema } from "effect"
+import { afterFailure, type ConnectorFailure } from "../connector/ConnectorFailure.ts"
+import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
+import { type ClaimRequest, JobQueue } from "./internal/JobQueue.ts"
+import { type Fence, type Job, type IfUnmatchable, JobId, type JobRequest, type Progress } from "./Job.ts"
+import { NotMatchable } from "./JobErrors.ts"
+
+/** An id for a job whose caller gave none: random, so that submitting needs no round trip for it. */
+const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.randomUUID()))
+
+/**
+ * Stores a job, and says how many workers accept it. The same id with an equal request finds the job that is there;
+ * with another request it is refused.
+ */
+export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: {
+  readonly id?: JobId | undefined
+  readonly request: JobRequest
+  readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
+}) {
+  const queue = yield* JobQueue
+  const workers = yield* WorkerRepository
+  const id = submission.id ?? (yield* newJobId)
+  const matching = yield* workers.accepting(submission.request.service_required)
+  if (submission.if_unmatchable === "reject" && matching.registered === 0) {
+    // A job that was accepted once stays accepted, however the fleet has changed since.
+    const known = yield* queue.get(id)
+    if (Option.isNone(known)) {
+      return yield* new NotMatchable({ service_required: submission.request.service_required })
+    }
+  }
+  const { created, job } = yield* queue.submit(id, submission.request)
+  return { job, created, matching }
+})
+
+/** Takes the next jobs a worker may run. */
+export const claimJobs = Effect.fnUntraced(function* (request: ClaimRequest) {
+  const queue = yield* JobQueue
+  return yield* queue.claim(request)
+})
+
+export const startJob = Effect.fnUntraced(function* (fence: Fence) {
+  const queue = yield* JobQueue
+  yield* queue.start(fence)
+})
+
+export const reportProgress = Effect.fnUntraced(function* (fence: Fence, progress: Progress) {
+  const queue = yield* JobQueue
+  yield* queue.progress(fence, progress)
+})
+
+export const completeJob = Effect.fnUntraced(function* (fence: Fence, result: unknown) {
+  const queue = yield* JobQueue
+  return yield* queue.complete(fence, result)
+})
+
+/** Ends an attempt that failed: the kind of the failure decides whether and when the job is tried again. */
+export const failJob = Effect.fnUntraced(function* (
+  fence: Fence,
+  failure: Pick<ConnectorFailure, "kind" | "message" | "retry_after_ms">,
+  job: Pick<Job, "retry_count" | "max_retries">
+) {
+  const queue = yield* JobQueue
+  const next = afterFailure(failure, job, yield* Random.next)
+  const error = { kind: failure.kind, message: failure.message }
+  return yield* queue.fail(fence, error, next._tag === "Retry" ? next : null)
+})
+
+/** Hands a job back without using one of its retries. */
+export const returnJob = Effect.fnUntraced(function* (fence: Fence) {
+  const queue = yield* JobQueue
+  yield* queue.giveBack(fence)
+})
+
+/** Ends a job for good. An attempt that holds it is fenced off at once. */
+export const cancelJob = Effect.fn("JobUseCases.cancelJob")(function* (id: JobId) {
+  const queue = yield* JobQueue
+  return yield* queue.cancel(id)
+})

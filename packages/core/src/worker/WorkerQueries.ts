@@ -1,0 +1,75 @@
+/** Reading the registry. Source: document 004. */
+import { Effect, Option } from "effect"
+import { JobQueue } from "../job/internal/JobQueue.ts"
+import { HeartbeatStore } from "./internal/HeartbeatStore.ts"
+import { type ListWorkers, WorkerRepository } from "./internal/WorkerRepository.ts"
+import type { Worker, WorkerId, WorkerStatus, WorkerWithMetadata } from "./Worker.ts"
+import { WorkerNotFound } from "./WorkerErrors.ts"
+
+export const getWorker = Effect.fn("WorkerQueries.getWorker")(function* (id: WorkerId) {
+  const workers = yield* WorkerRepository
+  const found = yield* workers.find(id)
+  if (Option.isNone(found)) return yield* new WorkerNotFound({ id })
+  return found.value
+})
+
+/** Workers by id, of one status or of all. */
+export const getWorkersByStatus = Effect.fn("WorkerQueries.getWorkersByStatus")(function* (status: WorkerStatus) {
+  const workers = yield* WorkerRepository
+  return yield* workers.list({ status })
+})
+
+export const getActiveWorkers = getWorkersByStatus("active")
+
+export const getAllWorkers = Effect.fn("WorkerQueries.getAllWorkers")(function* () {
+  const workers = yield* WorkerRepository
+  return yield* workers.list({})
+})
+
+/** The last heartbeat; none is not an error. */
+export const getLastHeartbeat = Effect.fn("WorkerQueries.getLastHeartbeat")(function* (id: WorkerId) {
+  yield* getWorker(id)
+  const heartbeats = yield* HeartbeatStore
+  return yield* heartbeats.last(id)
+})
+
+/** The newest `limit` heartbeats, newest first. */
+export const getHeartbeatHistory = Effect.fn("WorkerQueries.getHeartbeatHistory")(function* (
+  id: WorkerId,
+  limit: number
+) {
+  yield* getWorker(id)
+  const heartbeats = yield* HeartbeatStore
+  return yield* heartbeats.history(id, limit)
+})
+
+const withMetadata = Effect.fnUntraced(function* (workers: ReadonlyArray<Worker>) {
+  const heartbeats = yield* HeartbeatStore
+  const queue = yield* JobQueue
+  const ids = workers.map(({ id }) => id)
+  const [beats, held] = yield* Effect.all([heartbeats.lastOf(ids), queue.heldBy(ids)], { concurrency: 2 })
+  return workers.map((worker): WorkerWithMetadata => {
+    const current_jobs = held.get(worker.id) ?? []
+    return {
+      ...worker,
+      last_heartbeat_at: beats.get(worker.id) ?? null,
+      occupancy: current_jobs.length === 0 ? "idle" : "busy",
+      current_jobs
+    }
+  })
+})
+
+/** Workers with their last heartbeat, occupancy and current jobs: a page by id, of one status or of all. */
+export const getWorkersWithMetadata = Effect.fn("WorkerQueries.getWorkersWithMetadata")(function* (
+  request: ListWorkers = {}
+) {
+  const workers = yield* WorkerRepository
+  return yield* withMetadata(yield* workers.list(request))
+})
+
+/** One worker with its last heartbeat, occupancy and current jobs. */
+export const getWorkerWithMetadata = Effect.fn("WorkerQueries.getWorkerWithMetadata")(function* (id: WorkerId) {
+  const [worker] = yield* withMetadata([yield* getWorker(id)])
+  if (worker === undefined) return yield* new WorkerNotFound({ id })
+  return worker
+})
