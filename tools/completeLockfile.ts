@@ -68,7 +68,7 @@ if (import.meta.main) {
       process.exitCode = 1
       continue
     }
-    const entries = [...Object.entries(lockfile.packages), ...missing].sort(([a], [b]) => a.localeCompare(b, "en"))
+    const entries = [...Object.entries(lockfile.packages), ...missing].toSorted(([a], [b]) => a.localeCompare(b, "en"))
     writeFileSync(file, `${JSON.stringify({ ...lockfile, packages: Object.fromEntries(entries) }, null, 2)}\n`)
   }
 }

@@ -11,7 +11,6 @@ import { inject } from "vitest"
 import { type PostgresOptions, startPostgres as startOwnPostgres } from "./Postgres.ts"
 import { type RedisOptions, startRedis as startOwnRedis } from "./Redis.ts"
 import type { OwnServer } from "./ServerProcess.ts"
-import "./globalSetup.ts"
 
 const randomName = () => `muster_test_${randomBytes(6).toString("hex")}`
 
