@@ -73,7 +73,12 @@ export const WorkerRegistration = Schema.Struct({
 export type WorkerRegistration = typeof WorkerRegistration.Type
 
 /** What a worker sends when it comes back under its id, or when its offer changes. */
-export const WorkerUpdate = Schema.Struct({ ...offer, instance_id: InstanceId })
+export const WorkerUpdate = Schema.Struct({
+  ...offer,
+  instance_id: InstanceId,
+  /** The instance this one knows to be gone, as a process on the same host can: it is replaced however lately it beat. */
+  replaces: Schema.optionalKey(InstanceId)
+})
 export type WorkerUpdate = typeof WorkerUpdate.Type
 
 const record = {

@@ -51,7 +51,10 @@ export const updateWorker = Effect.fn("WorkerUseCases.updateWorker")(function* (
   const workers = yield* WorkerRepository
   const { heartbeatTimeout } = yield* RegistrySettings
   const worker = yield* findWorker(id)
-  return yield* workers.replace(afterUpdate(worker, update), heartbeatTimeout)
+  return yield* workers.replace(afterUpdate(worker, update), {
+    aliveWithin: heartbeatTimeout,
+    gone: update.replaces ?? null
+  })
 })
 
 /**

@@ -28,7 +28,7 @@ export interface HeldJobs {
   readonly size: () => number
   /** Completes when fewer than `limit` jobs are held. */
   readonly below: (limit: number) => Effect.Effect<void>
-  /** Renews for ever, every third of a lease. */
+  /** Renews for ever: every third of a lease, and more often while that fails. */
   readonly renewing: Effect.Effect<never>
 }
 
@@ -52,24 +52,30 @@ export const make = Effect.gen(function* () {
     return isThisClaim(fence, job) ? Effect.asVoid(release(job, "fenced")) : Effect.void
   }
 
-  const renewOnce = Effect.gen(function* () {
+  const renewAll = Effect.gen(function* () {
     if (held.size === 0) return
     const asked = [...held.values()]
     const sentAt = yield* Clock.currentTimeNanos
     const lost = yield* queue.renew(asked.map(({ fence }) => fence))
     yield* Effect.forEach(lost, refused, { discard: true })
     for (const job of asked) job.until = sentAt + leaseNanos
-  }).pipe(
-    Effect.catch((error) => Effect.logWarning("leases could not be renewed", error)),
-    Effect.andThen(Clock.currentTimeNanos),
-    Effect.flatMap((now) =>
-      // The next round would come too late for these.
-      Effect.forEach(
-        [...held.values()].filter(({ until }) => until - leaseNanos / 4n <= now),
-        (job) => release(job, "unrenewed"),
-        { discard: true }
+  })
+
+  const letGoOfUnrenewed = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeNanos
+    const ending = [...held.values()].filter(({ until }) => until - leaseNanos / 10n <= now)
+    yield* Effect.forEach(ending, (job) => release(job, "unrenewed"), { discard: true })
+  })
+
+  const round = renewAll.pipe(
+    Effect.as(Duration.divideUnsafe(lease, 3)),
+    Effect.catch((error) =>
+      Effect.logWarning("leases could not be renewed, trying again", error).pipe(
+        Effect.andThen(letGoOfUnrenewed),
+        Effect.as(Duration.divideUnsafe(lease, 15))
       )
-    )
+    ),
+    Effect.flatMap(Effect.sleep)
   )
 
   return {
@@ -87,6 +93,6 @@ export const make = Effect.gen(function* () {
     refused,
     size: () => held.size,
     below,
-    renewing: Effect.forever(Effect.andThen(Effect.sleep(Duration.divideUnsafe(lease, 3)), renewOnce))
+    renewing: Effect.forever(round)
   } satisfies HeldJobs
 })

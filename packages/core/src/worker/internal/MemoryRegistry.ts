@@ -35,7 +35,7 @@ const makeRepository = Effect.gen(function* () {
 
   const replace = (
     next: NewWorker,
-    aliveWithin: Duration.Duration,
+    unless: { readonly aliveWithin: Duration.Duration; readonly gone: string | null },
     now: number
   ): Effect.Effect<Worker, WorkerNotFound | LiveTwin> => {
     const row = rows.get(next.id)
@@ -43,7 +43,9 @@ const makeRepository = Effect.gen(function* () {
     const { instance_id: known } = row.worker
     const beat = lastBeat(row)
     const another = known !== null && known !== next.instance_id
-    if (another && beat !== undefined && beat > now - Duration.toMillis(aliveWithin)) {
+    const lives =
+      row.worker.status !== "offline" && beat !== undefined && beat > now - Duration.toMillis(unless.aliveWithin)
+    if (another && lives && known !== unless.gone) {
       const last_heartbeat_at = DateTime.makeUnsafe(beat)
       return Effect.fail(new LiveTwin({ id: next.id, instance_id: known, last_heartbeat_at }))
     }
@@ -62,7 +64,7 @@ const makeRepository = Effect.gen(function* () {
         return Effect.succeed(stored)
       }),
 
-    replace: (next, aliveWithin) => Effect.flatMap(Clock.currentTimeMillis, (now) => replace(next, aliveWithin, now)),
+    replace: (next, unless) => Effect.flatMap(Clock.currentTimeMillis, (now) => replace(next, unless, now)),
 
     find: (id) => Effect.sync(() => Option.map(Option.fromUndefinedOr(rows.get(id)), ({ worker }) => worker)),
 
@@ -103,7 +105,10 @@ const makeRepository = Effect.gen(function* () {
       }),
 
     reactivateOffline: (timeout) =>
-      moveAll("offline", "active", (row, now) => (lastBeat(row) ?? -Infinity) > now - Duration.toMillis(timeout)),
+      moveAll("offline", "active", (row, now) => {
+        const beat = lastBeat(row) ?? -Infinity
+        return beat > now - Duration.toMillis(timeout) && beat > DateTime.toEpochMillis(row.worker.status_changed_at)
+      }),
 
     accepting: (jobType) =>
       Effect.sync(() => {

@@ -43,12 +43,13 @@ export class WorkerRepository extends Context.Service<
     readonly insert: (worker: NewWorker) => Effect.Effect<Worker, WorkerAlreadyExists | RepositoryError>
 
     /**
-     * Replaces the offer of a worker unless another instance of it was heard from within `aliveWithin`. The status
-     * and its time stay, except that another instance starts anew as pending.
+     * Replaces the offer of a worker. Refused while another instance of it lives: one that is not offline, was heard
+     * from within `aliveWithin`, and is not the one the caller knows to be gone. The status and its time stay, except
+     * that another instance starts anew as pending.
      */
     readonly replace: (
       worker: NewWorker,
-      aliveWithin: Duration.Duration
+      unless: { readonly aliveWithin: Duration.Duration; readonly gone: string | null }
     ) => Effect.Effect<Worker, WorkerNotFound | LiveTwin | RepositoryError>
 
     readonly find: (id: WorkerId) => Effect.Effect<Option.Option<Worker>, RepositoryError>
@@ -79,7 +80,7 @@ export class WorkerRepository extends Context.Service<
       brake: BrakeRule | null
     ) => Effect.Effect<StaleReport, RepositoryError>
 
-    /** Offline workers with a heartbeat within `timeout` → active. */
+    /** Offline workers with a heartbeat within `timeout`, and since they went offline → active. */
     readonly reactivateOffline: (timeout: Duration.Duration) => Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
 
     readonly accepting: (jobType: string) => Effect.Effect<Acceptance, RepositoryError>
