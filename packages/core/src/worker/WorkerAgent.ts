@@ -1,0 +1,106 @@
+/**
+ * The life of a worker: it enrols under its stable id, beats, claims and runs jobs, and takes its leave.
+ *
+ * A worker that finds its id taken is a successor of one that died, or a twin of one that lives. It tells them apart
+ * by waiting: a twin goes on beating, and is left alone; a dead one falls silent and is replaced.
+ */
+import { DateTime, Duration, Effect, Option, Schedule } from "effect"
+import * as JobRunner from "../connector/runner/JobRunner.ts"
+import { RegistryAccess, type RegistryUnreachable } from "./RegistryAccess.ts"
+import type { WorkerRegistration } from "./Worker.ts"
+import type { LiveTwin, WorkerAlreadyExists } from "./WorkerErrors.ts"
+
+export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" | "capacity"> {
+  readonly registration: WorkerRegistration & {
+    readonly instance_id: string
+    readonly capabilities: NonNullable<WorkerRegistration["capabilities"]>
+  }
+  readonly beatInterval: Duration.Duration
+  /** Whether another instance, by its id, is known to have ended; say so only when it is certain. */
+  readonly isGone?: ((instance: string) => boolean) | undefined
+}
+
+const whileUnreachable = Schedule.min([Schedule.exponential("250 millis"), Schedule.spaced("5 seconds")])
+
+const isUnreachable = (error: { readonly _tag: string }): error is RegistryUnreachable =>
+  error._tag === "RegistryUnreachable"
+
+const untilReached = <A, E extends { readonly _tag: string; readonly message: string }, R>(
+  self: Effect.Effect<A, E, R>
+) =>
+  self.pipe(
+    Effect.tapError((error) =>
+      isUnreachable(error) ? Effect.logWarning(`${error.message}; trying again`) : Effect.void
+    ),
+    Effect.retry({ while: isUnreachable, schedule: whileUnreachable })
+  )
+
+/** Takes the place of a known worker of this id, as soon as its known instance has fallen silent. */
+const succeed = Effect.fnUntraced(function* (options: AgentOptions) {
+  const { beatInterval, isGone, registration } = options
+  const registry = yield* RegistryAccess
+  const { capabilities, capacity, id, instance_id, region } = registration
+  const update = { region, capacity, capabilities, instance_id }
+  let firstSeen: DateTime.Utc | undefined
+  let gone: string | undefined
+
+  const attempt = Effect.suspend(() => registry.update(id, gone === undefined ? update : { ...update, replaces: gone }))
+  const judge = (twin: LiveTwin) =>
+    Effect.gen(function* () {
+      if (gone === undefined && isGone?.(twin.instance_id) === true) {
+        gone = twin.instance_id
+        return
+      }
+      const beatAgain = firstSeen !== undefined && DateTime.isGreaterThan(twin.last_heartbeat_at, firstSeen)
+      if (beatAgain) return yield* twin
+      if (firstSeen === undefined) {
+        yield* Effect.logWarning(
+          `worker ${id} is known as instance ${twin.instance_id}; waiting to see whether it lives`
+        )
+      }
+      firstSeen = twin.last_heartbeat_at
+      yield* Effect.sleep(Duration.min(beatInterval, Duration.seconds(2)))
+    })
+
+  while (true) {
+    const updated = yield* untilReached(attempt).pipe(
+      Effect.asSome,
+      Effect.catchTag("LiveTwin", (twin) => Effect.as(judge(twin), Option.none()))
+    )
+    if (Option.isSome(updated)) return updated.value
+  }
+})
+
+const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
+  const registry = yield* RegistryAccess
+  const { registration } = options
+  const worker = yield* untilReached(registry.register(registration)).pipe(
+    Effect.catchTag("WorkerAlreadyExists", (_: WorkerAlreadyExists) => succeed(options))
+  )
+  // The first beat at once: it is what makes the worker active.
+  yield* Effect.ignore(registry.beat(registration.id))
+  yield* Effect.logInfo(`worker ${worker.id} is registered and accepts ${worker.capabilities.job_types.join(", ")}`)
+})
+
+/** Beats for ever; a worker the registry has forgotten enrols again. */
+const beating = (options: AgentOptions) =>
+  Effect.gen(function* () {
+    const registry = yield* RegistryAccess
+    yield* registry.beat(options.registration.id).pipe(
+      Effect.catchTag("WorkerNotFound", () => enrol(options)),
+      Effect.catchTag(["RegistryUnreachable", "RegistryRefused"], (error) =>
+        Effect.logWarning(`heartbeat not delivered: ${error.message}`)
+      )
+    )
+  }).pipe(Effect.delay(options.beatInterval), Effect.forever)
+
+/** Runs a worker until it is interrupted, or fails because it may not be one. */
+export const run = (options: AgentOptions) =>
+  Effect.gen(function* () {
+    const registry = yield* RegistryAccess
+    const { capacity, id } = options.registration
+    yield* enrol(options)
+    return yield* Effect.raceFirst(beating(options), JobRunner.run({ ...options, worker_id: id, capacity })).pipe(
+      Effect.onInterrupt(() => registry.leave(id).pipe(Effect.timeout("1 second"), Effect.ignore({ log: "Debug" })))
+    )
+  }).pipe(Effect.annotateLogs({ worker_id: options.registration.id }))
