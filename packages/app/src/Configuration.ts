@@ -1,0 +1,181 @@
+/**
+ * The configuration of a Muster process: environment over default, read once, every problem named at once. This is
+ * the only file that knows the names of the variables.
+ */
+import { Duration, Effect, Exit, Redacted, Runtime, Schema, SchemaIssue } from "effect"
+import { longestPriorityStep, type QueueSettings } from "@muster/core/job/QueueSettings"
+import { Name } from "@muster/core/Identifier"
+import type { RegistrySettings } from "@muster/core/worker/RegistrySettings"
+import { WorkerId } from "@muster/core/worker/Worker"
+
+const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const durationText = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
+
+const toDuration = (text: string): Duration.Duration => {
+  const [, amount = "0", unit = "ms"] = durationText.exec(text) ?? []
+  return Duration.millis(Math.round(Number(amount) * units[unit as keyof typeof units]))
+}
+
+const duration = (shortest: Duration.Duration, longest = Duration.days(365)) =>
+  Schema.String.check(
+    Schema.isPattern(durationText, { expected: "a duration such as 500ms, 10s, 5m or 1h" }).abort(),
+    Schema.makeFilter((text) => Duration.between(toDuration(text), { minimum: shortest, maximum: longest }), {
+      expected: `a duration from ${Duration.format(shortest)} to ${Duration.format(longest)}`
+    })
+  )
+
+const integer = (minimum: number, maximum: number) =>
+  Schema.String.check(
+    Schema.makeFilter((text) => /^\d+$/.test(text) && Number(text) >= minimum && Number(text) <= maximum, {
+      expected: `a whole number from ${minimum} to ${maximum}`
+    })
+  )
+
+const url = (...protocols: ReadonlyArray<string>) =>
+  Schema.String.check(
+    Schema.makeFilter((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol.slice(0, -1)), {
+      expected: `a URL that starts with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}`
+    })
+  )
+
+const shortly = Duration.millis(10)
+
+/** Every variable, what it must look like, and its default. */
+const variables = {
+  MUSTER_HOST: { schema: Schema.NonEmptyString, default: "127.0.0.1" },
+  MUSTER_PORT: { schema: integer(0, 65_535), default: "3331" },
+  MUSTER_URL: { schema: url("http", "https"), default: "http://127.0.0.1:3331" },
+  MUSTER_TOKEN: { schema: Schema.String.check(Schema.isMinLength(16)), default: undefined },
+  MUSTER_QUEUE: { schema: Name, default: "default" },
+  MUSTER_ACTIVATION_INTERVAL: { schema: duration(shortly), default: "10s" },
+  MUSTER_STALE_INTERVAL: { schema: duration(shortly), default: "30s" },
+  MUSTER_REACTIVATION_INTERVAL: { schema: duration(shortly), default: "30s" },
+  MUSTER_HEARTBEAT_TIMEOUT: { schema: duration(shortly), default: "60s" },
+  MUSTER_HEARTBEAT_INTERVAL: { schema: duration(shortly), default: "15s" },
+  MUSTER_HEARTBEAT_HISTORY: { schema: duration(shortly), default: "1h" },
+  MUSTER_LEASE: { schema: duration(Duration.millis(500)), default: "30s" },
+  MUSTER_PRIORITY_STEP: { schema: duration(Duration.zero, longestPriorityStep), default: "60s" },
+  MUSTER_RETENTION: { schema: duration(Duration.zero), default: "3d" },
+  MUSTER_MAX_PAYLOAD: { schema: integer(1_024, 64 * 1_024 * 1_024), default: "1048576" },
+  DATABASE_URL: { schema: url("postgres", "postgresql"), default: undefined },
+  REDIS_URL: { schema: url("redis", "rediss"), default: undefined },
+  MACHINE_ID: { schema: Name, default: undefined },
+  WORKER_ID: { schema: WorkerId, default: undefined },
+  CONNECTORS: { schema: Name, default: undefined },
+  MUSTER_REGION: { schema: Name, default: "local" },
+  MUSTER_CAPACITY: { schema: integer(1, 10_000), default: "1" }
+} as const
+
+type Variable = keyof typeof variables
+
+export interface Configuration {
+  readonly host: string
+  readonly port: number
+  /** Where clients and workers find the server. */
+  readonly url: string
+  readonly token: Redacted.Redacted | undefined
+  readonly registry: RegistrySettings
+  readonly queue: QueueSettings
+  readonly beatInterval: Duration.Duration
+  /** The longest body of a request and the longest result of a job, in bytes. */
+  readonly maxPayload: number
+  readonly databaseUrl: Redacted.Redacted | undefined
+  readonly redisUrl: Redacted.Redacted | undefined
+  readonly machineId: string | undefined
+  readonly workerId: WorkerId | undefined
+  /** The worker type that CONNECTORS names. */
+  readonly workerType: string | undefined
+  readonly region: string
+  readonly capacity: number
+  /** The variables as given, for what reads its own: connectors. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/** The process was started in a way that cannot work; each problem names what to change. */
+export class WrongUse extends Schema.TaggedError<WrongUse>("@muster/app/Configuration/WrongUse")("WrongUse", {
+  problems: Schema.Array(Schema.String)
+}) {
+  override readonly [Runtime.errorExitCode] = 2
+  override get message() {
+    return this.problems.join("\n")
+  }
+}
+
+const describeProblem = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const problemsOf = (name: Variable, text: string): ReadonlyArray<string> => {
+  const exit = Schema.decodeUnknownExit(variables[name].schema as Schema.Codec<string>)(text)
+  if (Exit.isSuccess(exit)) return []
+  const [failure] = exit.cause.reasons
+  const issues =
+    failure?._tag === "Fail" ? describeProblem(failure.error.issue).issues.map(({ message }) => message) : []
+  // A secret is not repeated in a message.
+  const shown = name === "MUSTER_TOKEN" || name.endsWith("_URL") ? "" : `, not ${JSON.stringify(text.slice(0, 80))}`
+  return issues.map((message) => `${name}: ${message.charAt(0).toLowerCase()}${message.slice(1)}${shown}`)
+}
+
+/** Reads the configuration; `over` are the flags of a command, which go before the environment. */
+export const read = Effect.fn("Configuration.read")(function* (
+  environment: Readonly<Record<string, string | undefined>>,
+  over: Partial<Record<Variable, string | undefined>> = {}
+) {
+  const names = Object.keys(variables) as ReadonlyArray<Variable>
+  // An empty variable counts as none: shells and compose files cannot unset one.
+  const given = (name: Variable) => over[name] ?? (environment[name] || variables[name].default)
+  const problems = names.flatMap((name) => {
+    const text = given(name)
+    return text === undefined ? [] : problemsOf(name, text)
+  })
+  if (problems.length > 0) return yield* new WrongUse({ problems })
+
+  const text = (name: Variable) => given(name) ?? ""
+  const secret = (name: Variable) => {
+    const value = given(name)
+    return value === undefined ? undefined : Redacted.make(value, { label: name })
+  }
+  const workerId = given("WORKER_ID")
+  return {
+    host: text("MUSTER_HOST"),
+    port: Number(text("MUSTER_PORT")),
+    url: text("MUSTER_URL").replace(/\/+$/, ""),
+    token: secret("MUSTER_TOKEN"),
+    registry: {
+      activationInterval: toDuration(text("MUSTER_ACTIVATION_INTERVAL")),
+      staleInterval: toDuration(text("MUSTER_STALE_INTERVAL")),
+      reactivationInterval: toDuration(text("MUSTER_REACTIVATION_INTERVAL")),
+      heartbeatTimeout: toDuration(text("MUSTER_HEARTBEAT_TIMEOUT")),
+      heartbeatHistory: toDuration(text("MUSTER_HEARTBEAT_HISTORY"))
+    },
+    queue: {
+      name: text("MUSTER_QUEUE"),
+      priorityStep: toDuration(text("MUSTER_PRIORITY_STEP")),
+      lease: toDuration(text("MUSTER_LEASE")),
+      retention: toDuration(text("MUSTER_RETENTION")),
+      tickInterval: Duration.seconds(1)
+    },
+    beatInterval: toDuration(text("MUSTER_HEARTBEAT_INTERVAL")),
+    maxPayload: Number(text("MUSTER_MAX_PAYLOAD")),
+    databaseUrl: secret("DATABASE_URL"),
+    redisUrl: secret("REDIS_URL"),
+    machineId: given("MACHINE_ID"),
+    workerId: workerId === undefined ? undefined : WorkerId.make(workerId),
+    workerType: given("CONNECTORS"),
+    region: text("MUSTER_REGION"),
+    capacity: Number(text("MUSTER_CAPACITY")),
+    environment
+  } satisfies Configuration
+})
+
+/** Whether an address can be reached from this machine only. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host)
+
+/** A server that others can reach must know who they are. */
+export const requireTokenOffLoopback = (configuration: Pick<Configuration, "host" | "token">) =>
+  isLoopback(configuration.host) || configuration.token !== undefined
+    ? Effect.void
+    : Effect.fail(
+        new WrongUse({
+          problems: [`MUSTER_HOST: ${configuration.host} can be reached by others, so MUSTER_TOKEN must be set (16 characters or more)`]
+        })
+      )

@@ -1,0 +1,132 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Layer, Option, Ref } from "effect"
+import { TestClock } from "effect/testing"
+import type { RunningConnector } from "@muster/core/connector/Connector"
+import { JobQueue } from "@muster/core/job/internal/JobQueue"
+import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
+import { JobId, request } from "@muster/core/job/Job"
+import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
+import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
+import { RegistryAccess, RegistryUnreachable } from "@muster/core/worker/RegistryAccess"
+import { WorkerId } from "@muster/core/worker/Worker"
+import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
+import * as WorkerQueries from "@muster/core/worker/WorkerQueries"
+import * as WorkerScheduler from "@muster/core/worker/WorkerScheduler"
+import * as WorkerUseCases from "@muster/core/worker/WorkerUseCases"
+
+const broker = RegistryAccess.layerLocal.pipe(
+  Layer.provideMerge(Layer.mergeAll(MemoryRegistry.layer, MemoryJobQueue.layer, MassLossBrake.layer))
+)
+
+const id = WorkerId.make("worker-1")
+const instant: RunningConnector = { health: Effect.void, process: () => Effect.succeed("done") }
+
+const start = (instance_id: string, over: Partial<WorkerAgent.AgentOptions> = {}) =>
+  Effect.forkChild(
+    WorkerAgent.run({
+      registration: { id, region: "eu", capacity: 1, capabilities: { job_types: ["simulation"] }, instance_id },
+      connectors: new Map([["simulation", instant]]),
+      beatInterval: Duration.seconds(15),
+      ...over
+    }),
+    { startImmediately: true }
+  )
+
+const instanceNow = Effect.map(WorkerQueries.getWorker(id), ({ instance_id }) => instance_id)
+
+describe("WorkerAgent", () => {
+  it.effect("registers, beats, becomes active and runs a job", () =>
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      yield* start("one")
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual((yield* WorkerScheduler.runAllChecks).activated, [id])
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* WorkerQueries.getHeartbeatHistory(id, 100)).length, 5)
+      yield* queue.submit(JobId.make("job"), request({ service_required: "simulation" }))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(Option.getOrThrow(yield* queue.get(JobId.make("job"))).result, "done")
+    }).pipe(Effect.provide(broker))
+  )
+
+  it.effect("leaves when it is stopped, and its successor comes in at once", () =>
+    Effect.gen(function* () {
+      const first = yield* start("one")
+      yield* TestClock.adjust("20 seconds")
+      yield* Fiber.interrupt(first)
+      assert.strictEqual((yield* WorkerQueries.getWorker(id)).status, "offline")
+      assert.deepStrictEqual((yield* WorkerScheduler.runAllChecks).reactivated, [])
+      yield* start("two")
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* instanceNow, "two")
+    }).pipe(Effect.provide(broker))
+  )
+
+  it.effect("does not take the place of a living twin", () =>
+    Effect.gen(function* () {
+      yield* start("one")
+      yield* TestClock.adjust("5 seconds")
+      const twin = yield* start("two")
+      yield* TestClock.adjust("30 seconds")
+      const exit = yield* Fiber.await(twin)
+      assert.isTrue(Exit.isFailure(exit))
+      assert.include(String(exit), "LiveTwin")
+      assert.strictEqual(yield* instanceNow, "one")
+    }).pipe(Effect.provide(broker))
+  )
+
+  it.effect("takes the place of a dead one when its silence is long enough", () =>
+    Effect.gen(function* () {
+      yield* WorkerUseCases.registerWorker({ id, region: "eu", capacity: 1, instance_id: "dead" })
+      yield* WorkerUseCases.recordHeartbeat(id)
+      yield* start("two")
+      yield* TestClock.adjust("58 seconds")
+      assert.strictEqual(yield* instanceNow, "dead")
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* instanceNow, "two")
+      assert.deepStrictEqual((yield* WorkerQueries.getWorker(id)).capabilities.job_types, ["simulation"])
+    }).pipe(Effect.provide(broker))
+  )
+
+  it.effect("takes the place of one known to be gone at once", () =>
+    Effect.gen(function* () {
+      yield* WorkerUseCases.registerWorker({ id, region: "eu", capacity: 1, instance_id: "dead" })
+      yield* WorkerUseCases.recordHeartbeat(id)
+      yield* start("two", { isGone: (instance) => instance === "dead" })
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(yield* instanceNow, "two")
+    }).pipe(Effect.provide(broker))
+  )
+
+  it.effect("registers again when the registry has forgotten it", () =>
+    Effect.gen(function* () {
+      yield* start("one")
+      yield* TestClock.adjust("1 second")
+      yield* WorkerUseCases.unregisterWorker(id)
+      yield* TestClock.adjust("15 seconds")
+      assert.strictEqual(yield* instanceNow, "one")
+    }).pipe(Effect.provide(broker))
+  )
+
+  it.effect("waits for a registry that cannot be reached", () =>
+    Effect.gen(function* () {
+      const away = yield* Ref.make(true)
+      const registry = yield* RegistryAccess
+      const flaky = RegistryAccess.of({
+        ...registry,
+        register: (registration) =>
+          Effect.flatMap(Ref.get(away), (isAway) =>
+            isAway
+              ? Effect.fail(new RegistryUnreachable({ message: "no route", cause: "test" }))
+              : registry.register(registration)
+          )
+      })
+      yield* Effect.provideService(start("one"), RegistryAccess, flaky)
+      yield* TestClock.adjust("10 minutes")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(instanceNow)))
+      yield* Ref.set(away, false)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* instanceNow, "one")
+    }).pipe(Effect.provide(broker))
+  )
+})
