@@ -10,7 +10,7 @@ const redis = new URL("./Redis.ts", import.meta.url).href
 const postgres = new URL("./Postgres.ts", import.meta.url).href
 const servers = new URL("./ServerProcess.ts", import.meta.url).href
 
-/** Starts one server of each kind, says where, and waits to be killed. */
+/** Starts one server of each kind, says where, and waits to be killed; it ends by itself when these tests are gone. */
 const runner = `
 import { startPostgres } from "${postgres}"
 import { startRedis } from "${redis}"
@@ -19,7 +19,7 @@ const own = await Promise.all([startRedis(), startPostgres()])
 if (process.argv[1] === "hurt") await Promise.all([own[0].pause(), own[1].kill()])
 const folder = await freshFolder("probe")
 console.log(JSON.stringify({ pids: own.map((server) => server.pid()), folder }))
-setInterval(() => undefined, 1000)
+process.stdin.resume().on("end", () => process.exit())
 `
 
 interface Started {
@@ -32,7 +32,7 @@ afterEach(() => child?.kill("SIGKILL"))
 
 const start = async (mode: "well" | "hurt"): Promise<Started> => {
   const process_ = spawn(process.execPath, ["--input-type=module", "-e", runner, mode], {
-    stdio: ["ignore", "pipe", "inherit"]
+    stdio: ["pipe", "pipe", "inherit"]
   })
   child = process_
   const [line] = await once(createInterface({ input: process_.stdout }), "line")
