@@ -54,4 +54,5 @@ const vitest = await startVitest(filter, { ...options, run: true, watch: false }
 await vitest.close()
 const outcome = outcomeOf(vitest)
 if (outcome.passed + outcome.failed === 0) console.error("no test was run, which counts as a failure")
-finish(outcome)
+// Vitest may have failed with no test to blame: no file found, or servers that could not be started.
+finish(process.exitCode ? { ...outcome, failed: Math.max(outcome.failed, 1) } : outcome)

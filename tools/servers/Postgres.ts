@@ -10,7 +10,7 @@ import { randomBytes } from "node:crypto"
 import { chown, cp, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { ensureTools, postgresHome } from "../ensure.ts"
-import { type OwnServer, type Server, freshFolder, run, start } from "./ServerProcess.ts"
+import { type OwnServer, type Server, ServerMissing, freshFolder, run, start } from "./ServerProcess.ts"
 
 export interface PostgresOptions {
   /** Default `false`: no fsync, which is quick and loses data with the machine, though not with a killed process. */
@@ -35,7 +35,7 @@ const findBinaries = async (folder: string, user: User | undefined): Promise<str
   ensureTools()
   const home = postgresHome()
   if (home === undefined) {
-    throw new Error(
+    throw new ServerMissing(
       `npm has no PostgreSQL build for ${process.platform} ${process.arch}: set DATABASE_URL to a server whose user may create databases`
     )
   }

@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process"
 import { accessSync, constants } from "node:fs"
 import { delimiter, join } from "node:path"
-import { type OwnServer, type Server, freshFolder, start } from "./ServerProcess.ts"
+import { type OwnServer, type Server, ServerMissing, freshFolder, start } from "./ServerProcess.ts"
 
 /** Redis Functions came with 7. */
 const oldestMajor = 7
@@ -51,10 +51,10 @@ const howToInstall = `Redis ${oldestMajor} or newer is needed, and neither redis
 const ensureProgram = (): string => {
   if (findProgram() === undefined) aptInstall()
   const program = findProgram()
-  if (program === undefined) throw new Error(howToInstall)
+  if (program === undefined) throw new ServerMissing(howToInstall)
   const version = spawnSync(program, ["--version"], { argv0: "redis-server", encoding: "utf8" }).stdout.trim()
   const major = Number(/ v=(\d+)\./.exec(version)?.[1])
-  if (!(major >= oldestMajor)) throw new Error(`${program} is too old (${version}).\n${howToInstall}`)
+  if (!(major >= oldestMajor)) throw new ServerMissing(`${program} is too old (${version}).\n${howToInstall}`)
   return program
 }
 

@@ -30,6 +30,14 @@ export interface OwnServer extends Server {
   readonly restart: () => Promise<void>
 }
 
+/** There is no program to start; the message says what to do, and a stack would only hide it. */
+export class ServerMissing extends Error {
+  constructor(message: string) {
+    super(message)
+    this.stack = message
+  }
+}
+
 type Ask = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never
 type Answer = Extract<Reply, { readonly id: number }>
 
