@@ -21,7 +21,7 @@ const effectRules = {
   },
   overrides: [
     {
-      include: ["bench/**/*.ts", "tools/**/*.ts", "packages/*/test/**/*.ts"],
+      include: ["bench/**/*.ts", "lua/**/*.ts", "tools/**/*.ts", "packages/*/test/**/*.ts"],
       options: {
         diagnosticSeverity: {
           deterministicKeys: "off",
