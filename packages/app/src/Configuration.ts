@@ -176,6 +176,8 @@ export const requireTokenOffLoopback = (configuration: Pick<Configuration, "host
     ? Effect.void
     : Effect.fail(
         new WrongUse({
-          problems: [`MUSTER_HOST: ${configuration.host} can be reached by others, so MUSTER_TOKEN must be set (16 characters or more)`]
+          problems: [
+            `MUSTER_HOST: ${configuration.host} can be reached by others, so MUSTER_TOKEN must be set (16 characters or more)`
+          ]
         })
       )

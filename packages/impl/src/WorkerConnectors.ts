@@ -12,7 +12,9 @@ const findWorkerType = (name: string): Effect.Effect<WorkerType, InvalidConfigur
   const found = workerTypes.find((workerType) => workerType.name === name)
   const known = workerTypes.map((workerType) => workerType.name).join(", ")
   return found === undefined
-    ? Effect.fail(new InvalidConfiguration({ path: "CONNECTORS", detail: `${name} is no worker type; known: ${known}` }))
+    ? Effect.fail(
+        new InvalidConfiguration({ path: "CONNECTORS", detail: `${name} is no worker type; known: ${known}` })
+      )
     : Effect.succeed(found)
 }
 

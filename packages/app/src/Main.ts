@@ -1,0 +1,23 @@
+/** The `muster` command. */
+import { Command } from "effect/cli"
+import * as BrokerCommands from "./commands/BrokerCommands.ts"
+import * as DemoCommand from "./commands/DemoCommand.ts"
+import * as JobCommand from "./commands/JobCommand.ts"
+import * as WorkerCommand from "./commands/WorkerCommand.ts"
+import * as WorkersCommand from "./commands/WorkersCommand.ts"
+import { runMain } from "./terminal/Exit.ts"
+import { version } from "./Version.ts"
+
+const muster = Command.make("muster").pipe(
+  Command.withDescription("Routes jobs to the machines that can run them"),
+  Command.withSubcommands([
+    BrokerCommands.up,
+    BrokerCommands.server,
+    WorkerCommand.command,
+    DemoCommand.command,
+    JobCommand.command,
+    WorkersCommand.command
+  ])
+)
+
+runMain(muster, version)

@@ -1,0 +1,14 @@
+/** `muster demo`: the life of a worker in a few seconds. */
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+
+export const command = Command.make("demo", {}, () =>
+  Effect.gen(function* () {
+    const Demo = yield* Effect.promise(() => import("../processes/Demo.ts"))
+    yield* Demo.run
+  })
+).pipe(
+  Command.withDescription(
+    "Show the life of a worker, in memory and with short periods: it registers, beats, becomes active, goes offline in silence, and comes back"
+  )
+)

@@ -1,0 +1,99 @@
+/** The server process: stores, routes and schedulers, and on request a machine of simulated workers. */
+import { NetAddress } from "effect/net"
+import * as BrokerServer from "@muster/impl/BrokerServer"
+import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
+import * as WorkerLayers from "@muster/impl/WorkerLayers"
+import { QueueSettings } from "@muster/core/job/QueueSettings"
+import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
+import { HttpSettings } from "@muster/http-server/HttpSettings"
+import { Console, Effect, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { type Configuration, requireTokenOffLoopback, WrongUse } from "../Configuration.ts"
+import { version } from "../Version.ts"
+
+const embeddedWorkers = 2
+
+/** In memory with no store named, PostgreSQL and Redis with both; one alone is a mistake worth stopping for. */
+const storesOf = ({ databaseUrl, redisUrl }: Configuration) => {
+  if (databaseUrl !== undefined && redisUrl !== undefined) {
+    return Effect.succeed({ layer: WorkerLayers.production({ databaseUrl, redisUrl }), persistent: true })
+  }
+  if (databaseUrl === undefined && redisUrl === undefined) {
+    return Effect.succeed({ layer: WorkerLayers.inMemory, persistent: false })
+  }
+  const [set, missing, keeps] =
+    databaseUrl === undefined ? ["REDIS_URL", "DATABASE_URL", "workers"] : ["DATABASE_URL", "REDIS_URL", "jobs"]
+  return Effect.fail(
+    new WrongUse({
+      problems: [
+        `${missing}: not set, although ${set} is; it keeps the ${keeps}. Set both, or neither to keep all in memory`
+      ]
+    })
+  )
+}
+
+const settings = (configuration: Configuration) =>
+  Layer.mergeAll(
+    Layer.succeed(RegistrySettings, configuration.registry),
+    Layer.succeed(QueueSettings, configuration.queue),
+    Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
+  )
+
+const greeting = (url: string, stores: string, workers: ReadonlyArray<string>) => [
+  `Muster ${version} is ready on ${url}`,
+  "",
+  `  stores   ${stores}`,
+  ...(workers.length === 0 ? [] : [`  workers  ${workers.join(", ")}`]),
+  `  API      ${url}/docs`,
+  "",
+  ...(workers.length === 0
+    ? []
+    : [
+        "Try, in another terminal:",
+        "",
+        `  curl -s ${url}/jobs -H 'content-type: application/json' \\`,
+        `    -d '{"service_required": "simulation", "payload": {"duration_ms": 2000}}'`,
+        "  npx muster job list",
+        "  npx muster workers list",
+        ""
+      ]),
+  "Ctrl-C stops it."
+]
+
+/** Runs a server until it is interrupted. */
+export const run = Effect.fnUntraced(function* (
+  configuration: Configuration,
+  options: { readonly withWorkers: boolean }
+) {
+  yield* requireTokenOffLoopback(configuration)
+  const stores = yield* storesOf(configuration)
+  const machine = {
+    machineId: configuration.machineId ?? "local",
+    region: configuration.region,
+    workers: options.withWorkers ? embeddedWorkers : 0,
+    beatInterval: configuration.beatInterval,
+    maxResultLength: configuration.maxPayload,
+    environment: configuration.environment
+  }
+  const announce = Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { address } = yield* HttpServer.HttpServer
+      const port = NetAddress.isInetAddress(address) ? address.port : configuration.port
+      const host = configuration.host.includes(":") ? `[${configuration.host}]` : configuration.host
+      const kept = stores.persistent
+        ? "PostgreSQL and Redis"
+        : "in memory: nothing is persisted, all is gone when it stops"
+      yield* Console.log(greeting(`http://${host}:${port}`, kept, EmbeddedWorkers.workerIds(machine)).join("\n"))
+    })
+  )
+  const { host, port } = configuration
+  const server = announce.pipe(Layer.provideMerge(BrokerServer.layer({ host, port })))
+  // The workers stop first, while there is still a queue to hand their jobs back to.
+  return yield* Layer.launch(
+    EmbeddedWorkers.layer(machine).pipe(
+      Layer.provide(server),
+      Layer.provide(stores.layer),
+      Layer.provide(settings(configuration))
+    )
+  )
+})

@@ -1,0 +1,56 @@
+/** Simulated workers inside the server's own process: what makes a fresh broker run a job. */
+import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
+import { RegistryAccess } from "@muster/core/worker/RegistryAccess"
+import { WorkerId } from "@muster/core/worker/Worker"
+import { Effect, Layer } from "effect"
+import type { Duration } from "effect"
+import * as WorkerConnectors from "./WorkerConnectors.ts"
+
+const workerType = "simulation"
+
+export interface EmbeddedMachine {
+  readonly machineId: string
+  readonly region: string
+  readonly workers: number
+  readonly beatInterval: Duration.Duration
+  /** The longest result of a job, in characters of JSON. */
+  readonly maxResultLength: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/** The ids of a machine's workers. Source: document 000. */
+export const workerIds = (machine: Pick<EmbeddedMachine, "machineId" | "workers">): ReadonlyArray<WorkerId> =>
+  Array.from({ length: machine.workers }, (_, index) =>
+    WorkerId.make(`${machine.machineId}-worker-${workerType}-${index}`)
+  )
+
+/** Runs them for as long as the layer, on the stores of this process. */
+export const layer = (machine: EmbeddedMachine) =>
+  Layer.effectDiscard(
+    Effect.forEach(workerIds(machine), (id, index) =>
+      Effect.gen(function* () {
+        const connectors = yield* WorkerConnectors.acquire(workerType, machine.environment)
+        const agent = WorkerAgent.run({
+          registration: {
+            id,
+            region: machine.region,
+            capacity: 1,
+            capabilities: {
+              job_types: [...connectors.keys()],
+              labels: { connectors: ["SimulationConnector"] }
+            },
+            metadata: {
+              machine_id: machine.machineId,
+              worker_type: workerType,
+              process_name: `redis-worker-${workerType}-${index}`
+            },
+            instance_id: globalThis.crypto.randomUUID()
+          },
+          connectors,
+          beatInterval: machine.beatInterval,
+          maxResultLength: machine.maxResultLength
+        })
+        yield* Effect.forkScoped(Effect.catchCause(agent, (cause) => Effect.logError(`worker ${id} ended`, cause)))
+      })
+    )
+  ).pipe(Layer.provide(RegistryAccess.layerLocal))

@@ -1,0 +1,84 @@
+/**
+ * A worker as a process of its own: it registers and beats over HTTP, claims from the queue in Redis, and never opens
+ * the registry's store.
+ */
+import { NodeHttpClient } from "@effect/platform-node"
+import * as JobScheduler from "@muster/core/job/JobScheduler"
+import type { WorkerId } from "@muster/core/worker/Worker"
+import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
+import { type Duration, Effect, Layer, type Redacted } from "effect"
+import { hostname } from "node:os"
+import * as HttpRegistry from "./HttpRegistry.ts"
+import * as WorkerConnectors from "./WorkerConnectors.ts"
+import * as WorkerLayers from "./WorkerLayers.ts"
+
+export interface WorkerProcessOptions {
+  readonly workerId: WorkerId
+  /** The worker type that CONNECTORS names. */
+  readonly workerType: string
+  readonly url: string
+  readonly token: Redacted.Redacted | undefined
+  readonly redisUrl: Redacted.Redacted
+  readonly region: string
+  readonly capacity: number
+  readonly machineId: string | undefined
+  readonly beatInterval: Duration.Duration
+  /** The longest result of a job, in characters of JSON. */
+  readonly maxResultLength: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/** Host, process and start: two runs never share one, and a process on the same host can tell that one has ended. */
+const instanceOf = (pid: number) => {
+  const host =
+    hostname()
+      .replace(/[^A-Za-z0-9._-]/g, "-")
+      .replace(/^[^A-Za-z0-9]+/, "")
+      .slice(0, 100) || "host"
+  return { prefix: `${host}:`, id: `${host}:${pid}:${globalThis.crypto.randomUUID().slice(0, 8)}` }
+}
+
+/** Whether the process of an instance has certainly ended: it ran on this host, and its pid is free, or ours now. */
+const isGone = (instance: string): boolean => {
+  const [, , pid] = /^(.+):(\d+):[^:]+$/.exec(instance) ?? []
+  if (pid === undefined || !instance.startsWith(instanceOf(process.pid).prefix)) return false
+  if (Number(pid) === process.pid) return true
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH"
+  }
+}
+
+/** Runs the worker until it is interrupted. Fails when it is configured wrongly or a twin of it lives. */
+export const workerProcess = (options: WorkerProcessOptions) =>
+  Effect.gen(function* () {
+    const connectors = yield* WorkerConnectors.acquire(options.workerType, options.environment)
+    yield* JobScheduler.startScheduledJobs
+    return yield* WorkerAgent.run({
+      registration: {
+        id: options.workerId,
+        region: options.region,
+        capacity: options.capacity,
+        capabilities: { job_types: [...connectors.keys()] },
+        metadata: {
+          worker_type: options.workerType,
+          ...(options.machineId === undefined ? {} : { machine_id: options.machineId })
+        },
+        instance_id: instanceOf(process.pid).id
+      },
+      connectors,
+      beatInterval: options.beatInterval,
+      isGone,
+      maxResultLength: options.maxResultLength
+    })
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      Layer.mergeAll(
+        WorkerLayers.redisQueue(options.redisUrl),
+        HttpRegistry.layer(options).pipe(Layer.provide(NodeHttpClient.layerUndici))
+      )
+    )
+  )
