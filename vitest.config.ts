@@ -11,7 +11,7 @@ export default defineConfig({
     projects: [
       {
         resolve: { alias },
-        test: { name: "unit", include: ["packages/*/test/**/*.test.ts"], exclude: ["**/*.integration.test.ts"] }
+        test: { name: "unit", include: ["{packages/*/test,docs/examples}/**/*.test.ts"], exclude: ["**/*.integration.test.ts"] }
       },
       {
         resolve: { alias },
