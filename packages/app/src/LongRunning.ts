@@ -2,7 +2,9 @@
  * What is common to commands that run until they are stopped: their logs go to standard error, and being stopped by a
  * signal is their normal end. A second signal ends the process at once.
  */
-import { Effect, Layer, Logger } from "effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 
 let running = false
 

@@ -1,5 +1,5 @@
 /** The `muster` command. */
-import { Command } from "effect/cli"
+import * as Command from "effect/cli/Command"
 import * as BrokerCommands from "./commands/BrokerCommands.ts"
 import * as DemoCommand from "./commands/DemoCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"

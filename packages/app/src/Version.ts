@@ -1,5 +1,5 @@
 /** The version of this package, as its manifest has it. */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 
 const Manifest = Schema.fromJsonString(Schema.Struct({ version: Schema.String }))

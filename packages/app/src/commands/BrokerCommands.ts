@@ -1,6 +1,8 @@
 /** `muster up` and `muster server`: the broker, with and without workers of its own. */
-import { Effect, Option } from "effect"
-import { Command, Flag } from "effect/cli"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import { environment } from "../Environment.ts"
 import { longRunning } from "../LongRunning.ts"
 

@@ -1,6 +1,6 @@
 /** `muster demo`: the life of a worker in a few seconds. */
-import { Effect } from "effect"
-import { Command } from "effect/cli"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
 
 export const command = Command.make("demo", {}, () =>
   Effect.gen(function* () {

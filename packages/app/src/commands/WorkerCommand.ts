@@ -1,6 +1,6 @@
 /** `muster worker`: a worker as a process of its own. */
-import { Effect } from "effect"
-import { Command } from "effect/cli"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
 import { environment } from "../Environment.ts"
 import { longRunning } from "../LongRunning.ts"
 

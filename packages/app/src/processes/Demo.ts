@@ -9,8 +9,9 @@ import * as WorkerQueries from "@muster/core/worker/WorkerQueries"
 import * as WorkerScheduler from "@muster/core/worker/WorkerScheduler"
 import * as WorkerUseCases from "@muster/core/worker/WorkerUseCases"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
-import { Console, Duration, Effect, Layer, Logger, Option, Schedule, Schema } from "effect"
-import { paint } from "../terminal/Style.ts"
+import { DateTime, Duration, Effect, Layer, Logger, Option, Schedule, Schema } from "effect"
+import * as Output from "../terminal/Output.ts"
+import type { Colour } from "../terminal/Style.ts"
 
 const settings = {
   activationInterval: Duration.millis(400),
@@ -23,25 +24,25 @@ const settings = {
 const id = WorkerId.make("demo-worker-1")
 
 /** A step of the demo that did not come about. */
-class DemoFailed extends Schema.TaggedError<DemoFailed>("@muster/app/processes/Demo/DemoFailed")("DemoFailed", {
+export class DemoFailed extends Schema.TaggedError<DemoFailed>("@muster/app/processes/Demo/DemoFailed")("DemoFailed", {
   message: Schema.String
 }) {}
 
-const colours: Record<WorkerStatus, "yellow" | "green" | "red"> = { pending: "yellow", active: "green", offline: "red" }
+const colours: Record<WorkerStatus, Colour> = { pending: "yellow", active: "green", offline: "red" }
 
 const status = Effect.map(WorkerQueries.getWorker(id), (worker) => worker.status)
 
-const said = { steps: 0 }
-
-const step = (text: string) => Console.log(`\n${paint("bold", `${++said.steps}. ${text}`)}`)
+const step = (number: number, text: string) =>
+  Effect.flatMap(Output.canvas, ({ style }) => Output.print(`\n${style(`${number}. ${text}`, "bold")}`))
 
 const show = Effect.gen(function* () {
   const worker = yield* WorkerQueries.getWorker(id)
   const beat = Option.match(yield* WorkerQueries.getLastHeartbeat(id), {
     onNone: () => "never beat",
-    onSome: (at) => `last beat ${at.toJSON().slice(11, 23)}`
+    onSome: (at) => `last beat ${DateTime.formatIso(at).slice(11, 23)}`
   })
-  yield* Console.log(`   ${id}  ${paint(colours[worker.status], worker.status)}  ${paint("dim", beat)}`)
+  const { style } = yield* Output.canvas
+  yield* Output.print(`   ${id}  ${style(worker.status, colours[worker.status])}  ${style(beat, "dim")}`)
 })
 
 const until = (wanted: WorkerStatus) =>
@@ -54,13 +55,18 @@ const until = (wanted: WorkerStatus) =>
     Effect.andThen(show)
   )
 
+/** The error of something that must not succeed. */
+const refusal = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.mapError(Effect.flip(self), () => new DemoFailed({ message: "something succeeded that must be refused" }))
+
 const story = Effect.gen(function* () {
-  yield* Console.log(
+  const { style } = yield* Output.canvas
+  yield* Output.print(
     `Periods here: activation every ${Duration.format(settings.activationInterval)}, stale and reactivation checks every ` +
       `${Duration.format(settings.staleInterval)}, timeout ${Duration.format(settings.heartbeatTimeout)}. By default 10 s, 30 s and 60 s.`
   )
 
-  yield* step("A worker registers. It is pending: nobody has heard it yet.")
+  yield* step(1, "A worker registers. It is pending: nobody has heard it yet.")
   yield* WorkerUseCases.registerWorker({
     id,
     region: "eu-central",
@@ -69,42 +75,48 @@ const story = Effect.gen(function* () {
   })
   yield* show
 
-  yield* step("Checks pass, and nothing changes without a heartbeat.")
+  yield* step(2, "Checks pass, and nothing changes without a heartbeat.")
   yield* Effect.sleep(Duration.times(settings.activationInterval, 1.5))
   yield* show
 
-  yield* step("A heartbeat is recorded. It changes no state by itself.")
+  yield* step(3, "A heartbeat is recorded. It changes no state by itself.")
   yield* WorkerUseCases.recordHeartbeat(id)
   yield* show
 
-  yield* step("The next activation check makes the worker active.")
+  yield* step(4, "The next activation check makes the worker active.")
   yield* until("active")
 
-  yield* step("The heartbeats stop. After the timeout the worker is offline.")
+  yield* step(5, "The heartbeats stop. After the timeout the worker is offline.")
   yield* until("offline")
 
-  yield* step("A heartbeat arrives again. Still offline: a beat only records.")
+  yield* step(6, "A heartbeat arrives again. Still offline: a beat only records.")
   yield* WorkerUseCases.recordHeartbeat(id)
   yield* show
 
-  yield* step("The reactivation check brings the worker back.")
+  yield* step(7, "The reactivation check brings the worker back.")
   yield* until("active")
 
-  yield* step("A transition that the table does not have is refused.")
-  const refused = yield* Effect.flip(WorkerUseCases.updateWorkerStatus(id, "pending"))
-  yield* Console.log(`   ${paint("red", refused._tag)}: ${refused.message}`)
+  yield* step(8, "A transition that the table does not have is refused.")
+  const refused = yield* refusal(WorkerUseCases.updateWorkerStatus(id, "pending"))
+  yield* Output.print(`   ${style(refused._tag, "red")}: ${refused.message}`)
 
-  yield* step("The worker is unregistered.")
+  yield* step(9, "The worker is unregistered.")
   const beats = yield* WorkerQueries.getHeartbeatHistory(id, 100)
   yield* WorkerUseCases.unregisterWorker(id)
-  const gone = yield* Effect.flip(WorkerQueries.getWorker(id))
-  yield* Console.log(`   ${gone.message} any more; it had beaten ${beats.length} times`)
+  const gone = yield* refusal(WorkerQueries.getWorker(id))
+  yield* Output.print(`   ${gone.message} any more; it had beaten ${beats.length} times`)
 
-  yield* Console.log(`\n${paint("green", "Done.")} \`npm start\` runs a broker with workers that take jobs.`)
+  yield* Output.print(`\n${style("Done.", "green")} \`npm start\` runs a broker with workers that take jobs.`)
 })
 
 /** Runs the demo to its end. */
-export const run = Effect.andThen(WorkerScheduler.startScheduledJobs, story).pipe(
+export const run: Effect.Effect<void, DemoFailed | Output.OutputClosed> = Effect.andThen(
+  WorkerScheduler.startScheduledJobs,
+  story
+).pipe(
+  Effect.mapError((error) =>
+    error._tag === "OutputClosed" || error._tag === "DemoFailed" ? error : new DemoFailed({ message: error.message })
+  ),
   Effect.scoped,
   Effect.provide(
     Layer.mergeAll(WorkerLayers.inMemory, Logger.layer([])).pipe(
