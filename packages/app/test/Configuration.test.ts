@@ -1,0 +1,81 @@
+import * as Configuration from "@muster/app/Configuration"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Redacted } from "effect"
+
+const problems = (environment: Record<string, string>) =>
+  Effect.map(Effect.flip(Configuration.read(environment)), (error) => error.problems)
+
+describe("Configuration", () => {
+  it.effect("has a default for everything a broker needs", () =>
+    Effect.gen(function* () {
+      const configuration = yield* Configuration.read({})
+      assert.strictEqual(configuration.host, "127.0.0.1")
+      assert.strictEqual(configuration.port, 3331)
+      assert.strictEqual(configuration.maxPayload, 1_048_576)
+      assert.deepStrictEqual(configuration.registry.heartbeatTimeout, Duration.seconds(60))
+      assert.deepStrictEqual(configuration.queue.lease, Duration.seconds(30))
+      assert.strictEqual(configuration.databaseUrl, undefined)
+    })
+  )
+
+  it.effect("reads durations, numbers and names; flags go before the environment, empty counts as unset", () =>
+    Effect.gen(function* () {
+      const configuration = yield* Configuration.read(
+        { MUSTER_LEASE: "1.5m", MUSTER_PORT: "4000", MUSTER_QUEUE: "", WORKER_ID: "w-1", MUSTER_URL: "http://a:1/" },
+        { MUSTER_PORT: "5000" }
+      )
+      assert.deepStrictEqual(configuration.queue.lease, Duration.seconds(90))
+      assert.strictEqual(configuration.port, 5_000)
+      assert.strictEqual(configuration.queue.name, "default")
+      assert.strictEqual(configuration.workerId, "w-1")
+      assert.strictEqual(configuration.url, "http://a:1")
+    })
+  )
+
+  it.effect("names every problem at once, each by its variable, and ends with exit code 2", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Configuration.read({
+          MUSTER_PORT: "99999",
+          MUSTER_LEASE: "soon",
+          MUSTER_STALE_INTERVAL: "0s",
+          WORKER_ID: "a/b",
+          DATABASE_URL: "mysql://x"
+        })
+      )
+      assert.deepStrictEqual(error.problems, [
+        `MUSTER_PORT: expected a whole number from 0 to 65535, not "99999"`,
+        `MUSTER_STALE_INTERVAL: expected a duration from 10ms to 365d, not "0s"`,
+        `MUSTER_LEASE: expected a duration such as 500ms, 10s, 5m or 1h, not "soon"`,
+        `DATABASE_URL: expected a URL that starts with postgres:// or postgresql://`,
+        `WORKER_ID: expected letters, digits and . _ : @ - only, starting with a letter or digit, not "a/b"`
+      ])
+      assert.strictEqual(error["~effect/Runtime/errorExitCode"], 2)
+    })
+  )
+
+  it.effect("shows no secret, neither in a problem nor when it is printed", () =>
+    Effect.gen(function* () {
+      const found = yield* problems({ MUSTER_TOKEN: "too-short", REDIS_URL: "http://:hunter2@redis" })
+      assert.strictEqual(found.length, 2)
+      assert.notInclude(found.join(), "too-short")
+      assert.notInclude(found.join(), "hunter2")
+      const configuration = yield* Configuration.read({ MUSTER_TOKEN: "a-very-long-token-indeed" })
+      assert.notInclude(JSON.stringify({ ...configuration, environment: {} }), "a-very-long-token-indeed")
+      assert.strictEqual(configuration.token && Redacted.value(configuration.token), "a-very-long-token-indeed")
+    })
+  )
+
+  it.effect("demands a token on any address that others can reach", () =>
+    Effect.gen(function* () {
+      for (const host of ["127.0.0.1", "127.8.8.8", "localhost", "::1"]) {
+        yield* Configuration.requireTokenOffLoopback({ host, token: undefined })
+      }
+      for (const host of ["0.0.0.0", "::", "192.168.1.7", "example.org", "127.0.0.1.example.org"]) {
+        const error = yield* Effect.flip(Configuration.requireTokenOffLoopback({ host, token: undefined }))
+        assert.include(error.message, "MUSTER_TOKEN")
+        yield* Configuration.requireTokenOffLoopback({ host, token: Redacted.make("a-very-long-token-indeed") })
+      }
+    })
+  )
+})
