@@ -1,0 +1,75 @@
+-- luacheck: globals muster
+-- Ends lost leases, expires waiting jobs, promotes due ones and forgets those finished long ago, at most 100 in all.
+-- A last pass more than two periods ago means an outage: no lease ends until one full lease from now.
+--
+-- KEYS  the queue's prefix
+-- ARGV  version, lease_ms, retention_ms, tick_ms (how often this is called)
+-- returns  {more, forgotten, {promoted}, {expired}, {lost}}; more is "1" when the bound was reached
+
+local function due(queue, name, time)
+  return redis.call(
+    "ZRANGE", muster.key(queue, name), "-inf", muster.integer(time), "BYSCORE", "LIMIT", 0, muster.bound
+  )
+end
+
+-- Notes this pass and returns the time before which no lease ends.
+local function note_pass(queue, lease_ms, tick_ms)
+  local now, meta = muster.now(queue), muster.key(queue, "meta")
+  local noted = redis.call("HMGET", meta, "last_tick", "reap_from")
+  local last_tick, reap_from = tonumber(noted[1] or 0), tonumber(noted[2] or 0)
+  if last_tick > 0 and now - last_tick > 2 * tick_ms then reap_from = now + lease_ms end
+  redis.call("HSET", meta, "last_tick", muster.integer(now), "reap_from", muster.integer(reap_from))
+  return reap_from
+end
+
+local function lose(queue, job)
+  local error = '{"kind":"Lost","message":"worker ' .. job.worker_id .. ' stopped renewing its lease"}'
+  local delay = tonumber(job.retry_count) < tonumber(job.max_retries) and 0 or nil
+  muster.fail_attempt(queue, job, error, delay, 1)
+end
+
+muster.register("tick", { "allow-oom" }, function(queue, args)
+  local lease_ms, retention_ms, tick_ms = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  local now = muster.now(queue)
+  local reap_from = note_pass(queue, lease_ms, tick_ms)
+
+  -- Looked up before anything changes, so that no job changes twice in one pass.
+  local leases = now >= reap_from and due(queue, "leases", now) or {}
+  local expiring = due(queue, "expiring", now)
+  local scheduled = due(queue, "scheduled", now)
+  local finished = due(queue, "finished", now - retention_ms)
+
+  local left = muster.bound
+  -- Runs `act` on the jobs found in an index until the bound is reached; what it returns false for does not count.
+  local function each(ids, index, act)
+    local done = {}
+    for _, id in ipairs(ids) do
+      if left == 0 then break end
+      local job = muster.find(queue, id)
+      if not job then
+        redis.call("ZREM", muster.key(queue, index), id)
+      elseif act(job) ~= false then
+        left = left - 1
+        done[#done + 1] = id
+      end
+    end
+    return done
+  end
+
+  local lost = each(leases, "leases", function(job)
+    lose(queue, job)
+  end)
+  local expired = each(expiring, "expiring", function(job)
+    muster.expire(queue, job)
+  end)
+  local promoted = each(scheduled, "scheduled", function(job)
+    if job.status ~= "scheduled" then return false end
+    muster.withdraw(queue, job)
+    muster.insert(queue, job)
+    muster.change(queue, job, "status", "pending")
+  end)
+  local forgotten = each(finished, "finished", function(job)
+    muster.forget(queue, job)
+  end)
+  return { left == 0 and "1" or "0", muster.integer(#forgotten), promoted, expired, lost }
+end)

@@ -1,0 +1,52 @@
+-- luacheck: globals muster
+-- Reading, changing and answering one job. A job is a table of the strings stored in its hash, plus its id.
+
+-- The job with this id, or nil.
+function muster.find(queue, id)
+  local stored = redis.call("HGETALL", muster.key_of(queue, "job", id))
+  if #stored == 0 then return nil end
+  local job = { id = id }
+  for i = 1, #stored, 2 do job[stored[i]] = stored[i + 1] end
+  return job
+end
+
+-- Stores fields, given as name, value, name, value…, all of them strings.
+function muster.change(queue, job, ...)
+  local changes = { ... }
+  for i = 1, #changes, 2 do job[changes[i]] = changes[i + 1] end
+  redis.call("HSET", muster.key_of(queue, "job", job.id), unpack(changes))
+end
+
+function muster.is_held(job)
+  return job.status == "assigned" or job.status == "processing"
+end
+
+function muster.is_waiting(job)
+  return job.status == "pending" or job.status == "scheduled"
+end
+
+-- A job as it is answered: id, request, result, then its state in this order. False and "" stand for null. The
+-- request is left out for a caller that has it.
+function muster.reply(queue, job, without_request)
+  local result = job.status == "completed" and redis.call("GET", muster.key_of(queue, "result", job.id))
+  return {
+    job.id,
+    not without_request and redis.call("GET", muster.key_of(queue, "request", job.id)),
+    result,
+    job.status,
+    job.attempt,
+    job.retry_count,
+    job.worker_id or false,
+    job.progress or false,
+    job.error or false,
+    job.created_at,
+    job.assigned_at or false,
+    job.started_at or false,
+    job.finished_at or false
+  }
+end
+
+-- Bytes of the large parts of such an answer.
+function muster.reply_size(reply)
+  return #reply[2] + (reply[3] and #reply[3] or 0)
+end

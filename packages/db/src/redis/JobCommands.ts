@@ -1,0 +1,149 @@
+/** The functions of the queue in lua/functions, one typed command each. Arguments and replies are described there. */
+import { effectivePriority } from "@muster/core/job/Rank"
+import type { Fence, JobError, JobId, JobRequest, Progress } from "@muster/core/job/Job"
+import { JobStatus, JobId as JobIdSchema } from "@muster/core/job/Job"
+import type { ClaimRequest, ListRequest } from "@muster/core/job/internal/JobQueue"
+import type { WorkerId } from "@muster/core/worker/Worker"
+import { DateTime, Schema } from "effect"
+import { command } from "./RedisFunctions.ts"
+import { StoredJob, StoredState } from "./StoredJob.ts"
+
+const Flag = Schema.Literals(["0", "1"])
+const Ids = Schema.Array(JobIdSchema)
+
+const named = <const Name extends string>(...names: ReadonlyArray<Name>) => Schema.Tuple([Schema.Literals(names)])
+const Found = Schema.Tuple([Schema.Literal("job"), StoredJob])
+const Ended = Schema.Union([Found, named("lease_lost")])
+const Reported = named("ok", "lease_lost")
+const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
+
+const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
+const fenceArgs = (fence: Fence) => [fence.job_id, String(fence.attempt), fence.nonce]
+
+export const submit = command({
+  name: "submit",
+  args: (request: {
+    readonly id: JobId
+    readonly request: JobRequest
+    readonly text: string
+    readonly priorityStepMs: string
+  }) => [
+    request.id,
+    request.request.service_required,
+    request.text,
+    String(effectivePriority(request.request)),
+    millis(request.request.workflow_datetime),
+    millis(request.request.run_at),
+    millis(request.request.expires_at),
+    String(request.request.max_retries),
+    request.priorityStepMs
+  ],
+  reply: Schema.Union([
+    Schema.Tuple([Schema.Literals(["created", "known"]), StoredState]),
+    named("already_exists"),
+    OtherStep
+  ])
+})
+
+export const claim = command({
+  name: "claim",
+  args: (request: ClaimRequest & { readonly leaseMs: string }) => [
+    request.worker_id,
+    String(request.capacity),
+    String(request.limit),
+    request.nonce,
+    request.leaseMs,
+    ...request.job_types
+  ],
+  reply: Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [StoredJob])
+})
+
+export const start = command({ name: "start", args: fenceArgs, reply: Reported })
+
+export const progress = command({
+  name: "progress",
+  args: (request: { readonly fence: Fence; readonly progress: Progress }) => [
+    ...fenceArgs(request.fence),
+    JSON.stringify(request.progress)
+  ],
+  reply: Reported
+})
+
+export const complete = command({
+  name: "complete",
+  args: (request: { readonly fence: Fence; readonly result: string }) => [...fenceArgs(request.fence), request.result],
+  reply: Ended
+})
+
+export const fail = command({
+  name: "fail",
+  args: (request: {
+    readonly fence: Fence
+    readonly error: JobError
+    readonly delayMs: string
+    readonly usesRetry: boolean
+  }) => [...fenceArgs(request.fence), JSON.stringify(request.error), request.delayMs, request.usesRetry ? "1" : "0"],
+  reply: Ended
+})
+
+export const giveBack = command({ name: "give_back", args: fenceArgs, reply: Reported })
+
+export const renew = command({
+  name: "renew",
+  args: (request: { readonly fences: ReadonlyArray<Fence>; readonly leaseMs: string }) => [
+    request.leaseMs,
+    ...request.fences.flatMap(fenceArgs)
+  ],
+  reply: Schema.Array(Flag)
+})
+
+export const cancel = command({
+  name: "cancel",
+  args: (id: JobId) => [id],
+  reply: Schema.Union([Found, named("not_found"), Schema.Tuple([Schema.Literal("invalid_transition"), JobStatus])])
+})
+
+export const get = command({
+  name: "get",
+  args: (id: JobId) => [id],
+  reply: Schema.Union([Found, named("not_found")])
+})
+
+export const list = command({
+  name: "list",
+  args: (request: ListRequest) => [
+    request.status ?? "",
+    request.service_required ?? "",
+    request.cursor ?? "",
+    String(request.limit)
+  ],
+  reply: Schema.TupleWithRest(Schema.Tuple([Schema.Literals(["end", "full", "stretch"]), Schema.String]), [StoredJob])
+})
+
+export const heldBy = command({
+  name: "held_by",
+  args: (workers: ReadonlyArray<WorkerId>) => workers,
+  reply: Schema.Array(Ids)
+})
+
+export const giveBackAll = command({
+  name: "give_back_all",
+  args: (worker: WorkerId) => [worker],
+  reply: Schema.TupleWithRest(Schema.Tuple([Flag]), [JobIdSchema])
+})
+
+export const tick = command({
+  name: "tick",
+  args: (request: { readonly leaseMs: string; readonly retentionMs: string; readonly tickMs: string }) => [
+    request.leaseMs,
+    request.retentionMs,
+    request.tickMs
+  ],
+  reply: Schema.Tuple([Flag, Schema.FiniteFromString, Ids, Ids, Ids])
+})
+
+export const ping = command({
+  name: "ping",
+  args: (priorityStepMs: string) => [priorityStepMs],
+  reply: Schema.Union([named("ok"), OtherStep])
+})

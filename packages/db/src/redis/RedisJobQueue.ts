@@ -1,0 +1,227 @@
+/**
+ * The queue on Redis: each method is one call of a Lua function, so the promises of the port hold for any number of
+ * processes. Methods over many items go in calls of at most 100 and are atomic per call.
+ */
+import { Name } from "@muster/core/Identifier"
+import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
+import { canonical } from "@muster/core/Json"
+import { type Fence, Job, type JobId } from "@muster/core/job/Job"
+import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
+import { type ClaimRequest, JobQueue, type ListRequest } from "@muster/core/job/internal/JobQueue"
+import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettings"
+import type { WorkerId } from "@muster/core/worker/Worker"
+import { Array, Duration, Effect, Layer, Option, Random, Schema } from "effect"
+import * as JobCommands from "./JobCommands.ts"
+import { Redis } from "./Redis.ts"
+import { RedisFailure, toStorageError } from "./RedisFailure.ts"
+import { queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
+import * as RedisServer from "./RedisServer.ts"
+
+/** Items per call of a function, the bound of lua/includes/queue.lua. */
+const perCall = 100
+/** Calls after which a list returns what it has found. */
+const callsPerList = 4
+
+/** Whole milliseconds, as the functions take them; a longer time than any clock holds is that long. */
+const millis = (duration: Duration.Duration): string =>
+  String(Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(Duration.toMillis(duration))))
+
+/** Names the method that a failure of Redis came from. */
+const storage =
+  (operation: string) =>
+  <A, E>(self: Effect.Effect<A, E | RedisFailure>): Effect.Effect<A, Exclude<E, RedisFailure> | StorageError> =>
+    Effect.mapError(self, (error) =>
+      error instanceof RedisFailure
+        ? toStorageError(`JobQueue.${operation}`)(error)
+        : (error as Exclude<E, RedisFailure>)
+    )
+
+const refuse = (operation: string, detail: string): StorageError =>
+  new StorageError({ operation: `JobQueue.${operation}`, detail, unavailable: false, cause: new Error(detail) })
+
+const otherStep = (operation: string, noted: string, ours: string): StorageError =>
+  refuse(
+    operation,
+    `the queue was made with a priority step of ${noted} ms, which is fixed; this process has ${ours} ms`
+  )
+
+const lost = (fence: Fence): LeaseLost => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
+
+/** The settings, as long as the queue can work with them. */
+const checkedSettings = Effect.gen(function* () {
+  const settings = yield* QueueSettings
+  const step = Duration.toMillis(settings.priorityStep)
+  if (!Schema.is(Name)(settings.name)) return yield* refuse("open", "the name of the queue is not a valid name")
+  if (!Number.isInteger(step) || step < 0 || step > Duration.toMillis(longestPriorityStep)) {
+    return yield* refuse("open", "the priority step is not a whole number of milliseconds up to 100 years")
+  }
+  return settings
+})
+
+const make = Effect.gen(function* () {
+  const settings = yield* checkedSettings
+  const functions = yield* RedisFunctions
+  const redis = yield* Redis
+
+  const queue = queuePrefix(settings.name)
+  const leaseMs = millis(settings.lease)
+  const priorityStepMs = millis(settings.priorityStep)
+  const bounds = { leaseMs, retentionMs: millis(settings.retention), tickMs: millis(settings.tickInterval) }
+
+  const submit = JobCommands.submit(functions, queue)
+  const claim = JobCommands.claim(functions, queue)
+  const start = JobCommands.start(functions, queue)
+  const progress = JobCommands.progress(functions, queue)
+  const complete = JobCommands.complete(functions, queue)
+  const fail = JobCommands.fail(functions, queue)
+  const giveBack = JobCommands.giveBack(functions, queue)
+  const renew = JobCommands.renew(functions, queue)
+  const cancel = JobCommands.cancel(functions, queue)
+  const get = JobCommands.get(functions, queue)
+  const list = JobCommands.list(functions, queue)
+  const heldBy = JobCommands.heldBy(functions, queue)
+  const giveBackAll = JobCommands.giveBackAll(functions, queue)
+  const tick = JobCommands.tick(functions, queue)
+  const ping = JobCommands.ping(functions, queue)
+
+  /** A report that only says whether it was heard. */
+  const heard = (operation: string, fence: Fence, reply: ReturnType<typeof start>) =>
+    storage(operation)(Effect.flatMap(reply, ([said]) => (said === "ok" ? Effect.void : Effect.fail(lost(fence)))))
+
+  /** A report that ends an attempt and answers the job. */
+  const ended = (operation: string, fence: Fence, reply: ReturnType<typeof complete>) =>
+    storage(operation)(
+      Effect.flatMap(reply, (said) => (said[0] === "job" ? Effect.succeed(said[1]) : Effect.fail(lost(fence))))
+    )
+
+  const claimNext: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, RedisFailure> = (request) =>
+    Effect.flatMap(claim({ ...request, leaseMs }), ([, more, ...jobs]) =>
+      more === "1" ? claimNext(request) : Effect.succeed(jobs)
+    )
+
+  const listPage = Effect.fnUntraced(function* (request: ListRequest) {
+    const jobs: Array<Job> = []
+    let cursor = request.cursor
+    for (let call = 0; call < callsPerList; call++) {
+      const [why, next, ...found] = yield* list({ ...request, cursor, limit: request.limit - jobs.length })
+      jobs.push(...found)
+      if (why === "end") return { jobs, next_cursor: null }
+      cursor = next
+      if (why === "full") break
+    }
+    return { jobs, next_cursor: cursor ?? null }
+  })
+
+  return JobQueue.of({
+    submit: (id, request) =>
+      Effect.flatMap(
+        submit({ id, request, text: canonical(request), priorityStepMs }),
+        (reply): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
+          switch (reply[0]) {
+            case "created":
+            case "known":
+              return Effect.succeed({ job: new Job({ ...request, ...reply[1] }), created: reply[0] === "created" })
+            case "already_exists":
+              return Effect.fail(new JobAlreadyExists({ id }))
+            case "priority_step":
+              return Effect.fail(otherStep("submit", reply[1], priorityStepMs))
+          }
+        }
+      ).pipe(storage("submit")),
+
+    claim: (request) => (request.job_types.length === 0 ? Effect.succeed([]) : storage("claim")(claimNext(request))),
+
+    // A short look around: nothing in Redis tells of new work yet.
+    awaitWork: () => Effect.flatMap(Random.nextBetween(150, 250), Effect.sleep),
+
+    start: (fence) => heard("start", fence, start(fence)),
+
+    progress: (fence, said) => heard("progress", fence, progress({ fence, progress: said })),
+
+    complete: (fence, result) =>
+      Effect.try({
+        try: () => JSON.stringify(result) ?? "null",
+        catch: (cause) =>
+          new StorageError({
+            operation: "JobQueue.complete",
+            detail: "the result cannot be written as JSON",
+            unavailable: false,
+            cause
+          })
+      }).pipe(Effect.flatMap((text) => ended("complete", fence, complete({ fence, result: text })))),
+
+    fail: (fence, error, retry) =>
+      ended(
+        "fail",
+        fence,
+        fail({
+          fence,
+          error,
+          delayMs: retry === null ? "" : millis(retry.delay),
+          usesRetry: retry?.usesRetry ?? false
+        })
+      ),
+
+    giveBack: (fence) => heard("giveBack", fence, giveBack(fence)),
+
+    renew: (fences) =>
+      Effect.forEach(Array.chunksOf(fences, perCall), (chunk) =>
+        Effect.map(renew({ fences: chunk, leaseMs }), (holds) => chunk.filter((_, at) => holds[at] !== "1"))
+      ).pipe(
+        Effect.map((chunks) => chunks.flat()),
+        storage("renew")
+      ),
+
+    cancel: (id) =>
+      Effect.flatMap(cancel(id), (reply): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
+        switch (reply[0]) {
+          case "job":
+            return Effect.succeed(reply[1])
+          case "not_found":
+            return Effect.fail(new JobNotFound({ id }))
+          case "invalid_transition":
+            return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: reply[1], to: "cancelled" }))
+        }
+      }).pipe(storage("cancel")),
+
+    get: (id) =>
+      Effect.map(get(id), (reply) => (reply[0] === "job" ? Option.some(reply[1]) : Option.none())).pipe(storage("get")),
+
+    list: (request) =>
+      request.cursor !== undefined && !/^[0-9]{1,16}$/.test(request.cursor)
+        ? Effect.fail(new InvalidCursor({ cursor: request.cursor }))
+        : storage("list")(listPage(request)),
+
+    heldBy: (workers) =>
+      Effect.forEach(Array.chunksOf(workers, perCall), (chunk) =>
+        Effect.map(heldBy(chunk), (held) => chunk.map((worker, at) => [worker, held[at] ?? []] as const))
+      ).pipe(
+        Effect.map((chunks): ReadonlyMap<WorkerId, ReadonlyArray<JobId>> => new Map(chunks.flat())),
+        storage("heldBy")
+      ),
+
+    giveBackAll: Effect.fnUntraced(function* (worker) {
+      const returned: Array<JobId> = []
+      for (;;) {
+        const [more, ...ids] = yield* giveBackAll(worker)
+        returned.push(...ids)
+        if (more === "0") return returned
+      }
+    }, storage("giveBackAll")),
+
+    tick: Effect.map(tick(bounds), ([more, forgotten, promoted, expired, lost]) => ({
+      promoted,
+      expired,
+      lost,
+      forgotten,
+      more: more === "1"
+    })).pipe(storage("tick")),
+
+    ping: Effect.flatMap(ping(priorityStepMs), (reply) =>
+      reply[0] === "ok" ? Effect.void : Effect.fail(otherStep("ping", reply[1], priorityStepMs))
+    ).pipe(storage("ping"), Effect.andThen(Effect.provideService(RedisServer.describe, Redis, redis)), Effect.asVoid)
+  })
+})
+
+/** Fails only for settings that no queue can have; Redis may be away. */
+export const layer: Layer.Layer<JobQueue, StorageError, Redis | RedisFunctions> = Layer.effect(JobQueue, make)

@@ -1,0 +1,65 @@
+/** How the Redis server is set up: whether it may drop jobs on its own, and what a crash of it may cost. */
+import { StorageError } from "@muster/core/job/JobErrors"
+import { Effect, Option, Schema } from "effect"
+import { Redis } from "./Redis.ts"
+import { toStorageError } from "./RedisFailure.ts"
+
+/** Managed services hide settings; what is hidden is `unknown`. */
+export interface RedisDescription {
+  readonly version: string
+  /** What Redis drops when memory is short. */
+  readonly eviction: string
+  /** The memory limit in bytes, as Redis prints it; 0 for none. */
+  readonly max_memory: string
+  /** Whether writes are appended to a file: `yes` or `no`. */
+  readonly append_only: string
+  /** When that file is flushed to the disk: `always` keeps every answered submit, `everysec` may lose a second. */
+  readonly append_fsync: string
+}
+
+const unknown = "unknown"
+const decodeText = Schema.decodeUnknownOption(Schema.String)
+const decodeTexts = Schema.decodeUnknownOption(Schema.Array(Schema.String))
+
+/** The `name:value` lines of INFO. */
+const parseInfo = (info: string): ReadonlyMap<string, string> =>
+  new Map(info.split("\r\n").flatMap((line) => (line.includes(":") ? [line.split(":", 2) as [string, string]] : [])))
+
+const read = Effect.gen(function* () {
+  const redis = yield* Redis
+  /** Undefined where the server forbids the command; only an absent Redis is a failure. */
+  const ask = (command: string, ...args: ReadonlyArray<string>) =>
+    Effect.catchIf(
+      redis.send(command, args),
+      (failure) => !failure.unavailable,
+      () => Effect.succeed(undefined)
+    )
+  const [infoReply, fsyncReply] = yield* Effect.all([ask("INFO"), ask("CONFIG", "GET", "appendfsync")], {
+    concurrency: "unbounded"
+  })
+  const info = parseInfo(Option.getOrElse(decodeText(infoReply), () => ""))
+  const fsync = Option.getOrElse(decodeTexts(fsyncReply), () => [])
+  const enabled = info.get("aof_enabled")
+  return {
+    version: info.get("redis_version") ?? unknown,
+    eviction: info.get("maxmemory_policy") ?? unknown,
+    max_memory: info.get("maxmemory") ?? unknown,
+    append_only: enabled === undefined ? unknown : enabled === "1" ? "yes" : "no",
+    append_fsync: fsync[1] ?? unknown
+  }
+})
+
+/**
+ * Reads the settings that jobs depend on, for a log line at start. Fails when Redis is away, and when its eviction
+ * policy would let it drop jobs.
+ */
+export const describe: Effect.Effect<RedisDescription, StorageError, Redis> = Effect.gen(function* () {
+  const description = yield* Effect.mapError(read, toStorageError("Redis.describe"))
+  if (description.eviction === "noeviction" || description.eviction === unknown) return description
+  return yield* new StorageError({
+    operation: "Redis.describe",
+    detail: `Redis may drop jobs when memory is short: set maxmemory-policy to noeviction (it is ${description.eviction})`,
+    unavailable: false,
+    cause: new Error(`maxmemory-policy ${description.eviction}`)
+  })
+})

@@ -1,0 +1,90 @@
+/**
+ * A job as the Lua functions answer it: a tuple of texts, where null and the empty text stand for null. The order is
+ * that of `muster.reply` in lua/includes/job.lua.
+ */
+import { Job, JobError, JobId, JobRequest, JobStatus, Progress } from "@muster/core/job/Job"
+import { WorkerId } from "@muster/core/worker/Worker"
+import { Schema, SchemaGetter } from "effect"
+
+const Int = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Int))
+const Time = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.DateTimeUtcFromMillis))
+const OptionalDate = Schema.NullOr(Schema.DateTimeUtcFromString)
+
+/** The canonical text of a request. */
+const Request = Schema.fromJsonString(
+  Schema.Struct({
+    ...JobRequest.fields,
+    workflow_datetime: OptionalDate,
+    run_at: OptionalDate,
+    expires_at: OptionalDate
+  })
+)
+
+const State = Schema.Struct({
+  id: JobId,
+  result: Schema.NullOr(Schema.fromJsonString(Schema.Unknown)),
+  status: JobStatus,
+  attempt: Int,
+  retry_count: Int,
+  worker_id: Schema.NullOr(WorkerId),
+  progress: Schema.NullOr(Schema.fromJsonString(Progress)),
+  error: Schema.NullOr(Schema.fromJsonString(JobError)),
+  created_at: Time,
+  assigned_at: Schema.NullOr(Time),
+  started_at: Schema.NullOr(Time),
+  finished_at: Schema.NullOr(Time)
+})
+
+const Text = Schema.String
+const OptionalText = Schema.NullOr(Schema.String)
+const Reply = Schema.Tuple([
+  Text,
+  OptionalText,
+  OptionalText,
+  JobStatus,
+  Text,
+  Text,
+  OptionalText,
+  OptionalText,
+  OptionalText,
+  Text,
+  OptionalText,
+  OptionalText,
+  OptionalText
+])
+
+const stateOf = ([id, , result, ...state]: typeof Reply.Type): typeof State.Encoded => {
+  const [status, attempt, retry_count, worker_id, progress, error, created_at, assigned_at, started_at, finished_at] =
+    state
+  return {
+    id,
+    result: result || null,
+    status,
+    attempt,
+    retry_count,
+    worker_id: worker_id || null,
+    progress: progress || null,
+    error: error || null,
+    created_at,
+    assigned_at: assigned_at || null,
+    started_at: started_at || null,
+    finished_at: finished_at || null
+  }
+}
+
+/** Everything but the request, for a caller that has it. */
+export const StoredState = Reply.pipe(
+  Schema.decodeTo(State, { decode: SchemaGetter.transform(stateOf), encode: SchemaGetter.forbiddenEncoding })
+)
+
+/** The whole job. */
+export const StoredJob = Reply.pipe(
+  Schema.decodeTo(Schema.Struct({ request: Request, state: State }), {
+    decode: SchemaGetter.transform((reply) => ({ request: reply[1] ?? "", state: stateOf(reply) })),
+    encode: SchemaGetter.forbiddenEncoding
+  }),
+  Schema.decodeTo(Job, {
+    decode: SchemaGetter.transform(({ request, state }) => ({ ...request, ...state })),
+    encode: SchemaGetter.forbiddenEncoding
+  })
+)
