@@ -1,0 +1,81 @@
+/**
+ * The HTTP server of Muster, short of the socket it listens on: whoever runs it brings an `HttpServer` and the stores.
+ * Provide the stores outside of these layers, so that all of the process shares them.
+ */
+import type { Ports } from "@muster/core/Ports"
+import { ByteSize, Effect, type FileSystem, Layer, type Path, References, Tracer } from "effect"
+import {
+  type Etag,
+  HttpIncomingMessage,
+  type HttpPlatform,
+  HttpRouter,
+  type HttpServer,
+  HttpServerRequest
+} from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
+import * as Authorization from "./Authorization.ts"
+import { Api } from "./contract/Api.ts"
+import * as Fallback from "./Fallback.ts"
+import { HttpSettings } from "./HttpSettings.ts"
+import * as LocalOrigin from "./LocalOrigin.ts"
+import { answer } from "./ProblemAnswer.ts"
+import * as RequestBody from "./RequestBody.ts"
+import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
+import * as JobRoutes from "./routes/JobRoutes.ts"
+import * as SystemRoutes from "./routes/SystemRoutes.ts"
+import * as WorkerRoutes from "./routes/WorkerRoutes.ts"
+import * as WrongMethods from "./routes/WrongMethods.ts"
+
+/** What stands between every request and its route. */
+const door = HttpRouter.middleware(
+  Effect.map(HttpSettings, (settings) => {
+    const isLocal = LocalOrigin.check(settings)
+    const isAuthorized = Authorization.check(settings)
+    const isReadable = RequestBody.check(settings)
+    const answerFailures = Fallback.answerFailures(settings)
+    return (route: Parameters<typeof answerFailures>[0]) =>
+      answerFailures(
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+          const problem = isLocal(request) ?? isAuthorized(request) ?? isReadable(request)
+          return problem === undefined ? route : answer(problem)
+        })
+      )
+  }),
+  { global: true }
+)
+
+/** The bound for bodies that do not say how long they are. */
+const bodyLimit = Layer.effect(
+  HttpIncomingMessage.MaxBodySize,
+  Effect.map(HttpSettings, ({ maxBodyBytes }) => ByteSize.bytes(maxBodyBytes))
+)
+
+/** A span costs about as much as the rest of a heartbeat, so none is made while nobody collects them. */
+const spans = Layer.effect(
+  References.TracerEnabled,
+  Effect.map(Tracer.Tracer, (tracer) => tracer !== Tracer.nativeTracer)
+)
+
+/** The stores, and what every HTTP server of a platform brings along. */
+type Needs = Ports | Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
+
+/** Every route of the contract, `/openapi.json` and `/docs`, for a router of one's own. See `routerConfig`. */
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = Layer.mergeAll(
+  HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }),
+  DocumentRoutes.layer,
+  WrongMethods.layer,
+  door
+).pipe(Layer.provide([WorkerRoutes.layer, JobRoutes.layer, SystemRoutes.layer]), Layer.provide([bodyLimit, spans]))
+
+/**
+ * Ids are judged by their schema, not by how much of a URL the router looks at; a path means one thing only. Node
+ * reads URLs of at most 16 KiB.
+ */
+export const routerConfig = { caseSensitive: true, ignoreDuplicateSlashes: false, maxParamLength: 16 * 1024 }
+
+/** Serves the routes. Requests are not logged one by one: failures are, where they happen. */
+export const layer: Layer.Layer<never, never, HttpServer.HttpServer | Needs> = HttpRouter.serve(routes, {
+  routerConfig,
+  disableLogger: true,
+  disableListenLog: true
+})

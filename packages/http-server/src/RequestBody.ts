@@ -1,0 +1,59 @@
+/**
+ * What a body must be before it is read: JSON, and within the limit. A form is refused although it might hold JSON,
+ * because forms are what a foreign page can send without asking first.
+ */
+import { Effect } from "effect"
+import type { HttpServerRequest } from "effect/http"
+import * as Problems from "./contract/Problems.ts"
+import type { HttpSettings } from "./HttpSettings.ts"
+
+const json = /^application\/json *(?:;|$)/i
+const longest = 200
+
+/** Whether the request says that a body follows. */
+const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
+
+export const tooLarge = (settings: HttpSettings): Problems.PayloadTooLarge =>
+  new Problems.PayloadTooLarge({
+    detail: `a body may have at most ${settings.maxBodyBytes} bytes`,
+    limit_bytes: settings.maxBodyBytes
+  })
+
+const unsupported = (what: string) =>
+  new Problems.UnsupportedMediaType({
+    detail: `send the body as JSON, with \`Content-Type: application/json\`; this one ${what}`
+  })
+
+/** The check of one request, by its headers: what is wrong with it, or nothing. */
+export const check =
+  (settings: HttpSettings) =>
+  (
+    request: HttpServerRequest.HttpServerRequest
+  ): Problems.PayloadTooLarge | Problems.UnsupportedMediaType | undefined => {
+    if (!hasBody(request)) return undefined
+    const { headers } = request
+    if (Number(headers["content-length"]) > settings.maxBodyBytes) return tooLarge(settings)
+    if (request.method === "GET" || request.method === "HEAD" || request.method === "DELETE") return undefined
+    const type = headers["content-type"]
+    if (type === undefined) return unsupported("names no type")
+    if (!json.test(type)) return unsupported(`is ${type.slice(0, longest)}`)
+    const coding = headers["content-encoding"]
+    return coding === undefined || coding === "identity"
+      ? undefined
+      : unsupported(`is encoded as ${coding.slice(0, longest)}`)
+  }
+
+const requireEmpty = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
+  const text = yield* Effect.orDie(request.text)
+  if (/^\s*(?:\{\s*\})?\s*$/.test(text)) return
+  const message = "this route takes no body, or an empty object"
+  return yield* new Problems.InvalidRequest({ detail: message, errors: [{ path: "", message }] })
+})
+
+/** For routes that take no body: one that says something is refused, because nobody would listen to it. */
+export const refused = <A, E, R>(
+  request: HttpServerRequest.HttpServerRequest,
+  route: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Problems.InvalidRequest, R> =>
+  hasBody(request) ? Effect.andThen(requireEmpty(request), route) : route

@@ -1,0 +1,25 @@
+/**
+ * The HTTP contract of Muster: what can be asked, what is answered, what can go wrong. Server, typed client and the
+ * OpenAPI document are all derived from it.
+ */
+import { HttpApi, OpenApi } from "effect/http-api"
+import { JobsApi } from "./JobsApi.ts"
+import { SystemApi } from "./SystemApi.ts"
+import { WorkersApi } from "./WorkersApi.ts"
+
+/** Everything wrong with a request is said at once, and what is not known is refused rather than ignored. */
+const strict = { errors: "all", onExcessProperty: "error" } as const
+
+export class Api extends HttpApi.make("muster")
+  .add(WorkersApi)
+  .add(JobsApi)
+  .add(SystemApi)
+  .annotate(HttpApi.PayloadParseOptions, strict)
+  .annotate(HttpApi.QueryParseOptions, strict)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Muster",
+      version: "1",
+      description: "Routes jobs to the machines that can run them."
+    })
+  ) {}

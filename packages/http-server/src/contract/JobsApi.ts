@@ -1,0 +1,107 @@
+/** Jobs over HTTP: submit, look, cancel. */
+import { IfUnmatchable, Job, JobId, JobRequest, JobStatus } from "@muster/core/job/Job"
+import { Name } from "@muster/core/Identifier"
+import { JsonObject } from "@muster/core/Json"
+import { DateTime, Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { limit } from "./Limit.ts"
+import * as Problems from "./Problems.ts"
+
+const { fields } = JobRequest
+
+const issues = (submission: {
+  readonly service_required?: string
+  readonly job_type?: string
+  readonly run_at?: DateTime.Utc
+  readonly expires_at?: DateTime.Utc
+}) => {
+  const { expires_at, job_type, run_at, service_required } = submission
+  const found: Array<Schema.FilterIssue> = []
+  if (service_required === undefined && job_type === undefined) {
+    found.push({ path: ["service_required"], issue: "Missing key" })
+  }
+  if (service_required !== undefined && job_type !== undefined && service_required !== job_type) {
+    found.push({ path: ["job_type"], issue: "job_type is the older name of service_required, and the two differ" })
+  }
+  if (run_at !== undefined && expires_at !== undefined && !DateTime.isGreaterThan(expires_at, run_at)) {
+    found.push({ path: ["expires_at"], issue: "expires_at must be later than run_at" })
+  }
+  return found
+}
+
+/** What a caller sends to submit a job; `JobUseCases` knows what the fields left out mean. */
+export const JobSubmission = Schema.Struct({
+  id: Schema.optionalKey(JobId),
+  service_required: Schema.optionalKey(fields.service_required),
+  /** The older name of `service_required`. */
+  job_type: Schema.optionalKey(fields.service_required),
+  payload: Schema.optionalKey(fields.payload),
+  requirements: Schema.optionalKey(fields.requirements),
+  priority: Schema.optionalKey(fields.priority),
+  workflow_id: Schema.optionalKey(Name),
+  workflow_priority: Schema.optionalKey(fields.priority),
+  workflow_datetime: Schema.optionalKey(Schema.DateTimeUtc),
+  customer_id: Schema.optionalKey(Name),
+  max_retries: Schema.optionalKey(fields.max_retries),
+  timeout_ms: Schema.optionalKey(fields.timeout_ms.members[0]),
+  run_at: Schema.optionalKey(Schema.DateTimeUtc),
+  expires_at: Schema.optionalKey(Schema.DateTimeUtc),
+  if_unmatchable: Schema.optionalKey(IfUnmatchable),
+  metadata: Schema.optionalKey(JsonObject)
+}).check(Schema.makeFilter(issues))
+export type JobSubmission = typeof JobSubmission.Type
+
+const submitted = {
+  job: Job,
+  /** How many workers accept the job: those active now, and all that are registered. */
+  matching: Schema.Struct({ active: Schema.Int, registered: Schema.Int })
+}
+
+/** The job was stored. */
+export class JobStored extends Schema.Class<JobStored>("@muster/http-server/contract/JobsApi/JobStored")(submitted) {}
+
+/** The job had been submitted before, with an equal body. */
+export class JobKnown extends Schema.Class<JobKnown>("@muster/http-server/contract/JobsApi/JobKnown")(submitted) {}
+
+const Answer = Schema.Struct({ job: Job })
+
+export const jobsPerPage = { fallback: 50, maximum: 1_000 }
+
+export const JobPage = Schema.Struct({
+  jobs: Schema.Array(Job),
+  /** Where the next page starts; null when nothing follows. */
+  next_cursor: Schema.NullOr(Schema.String)
+})
+
+export class JobsApi extends HttpApiGroup.make("jobs")
+  .add(
+    HttpApiEndpoint.post("submit", "/jobs", {
+      payload: JobSubmission,
+      success: [JobStored.pipe(HttpApiSchema.status(201)), JobKnown.pipe(HttpApiSchema.status(200))],
+      error: [Problems.JobAlreadyExists, Problems.NotMatchable, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Submit a job"),
+
+    HttpApiEndpoint.get("list", "/jobs", {
+      query: {
+        status: Schema.optionalKey(JobStatus),
+        service_required: Schema.optionalKey(Name),
+        limit: limit(jobsPerPage),
+        cursor: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
+      },
+      success: JobPage,
+      error: [Problems.InvalidCursor, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Jobs, newest first"),
+
+    HttpApiEndpoint.get("get", "/jobs/:id", {
+      params: { id: JobId },
+      success: Answer,
+      error: [Problems.JobNotFound, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "One job"),
+
+    HttpApiEndpoint.post("cancel", "/jobs/:id/cancel", {
+      params: { id: JobId },
+      success: Answer,
+      error: [Problems.JobNotFound, Problems.InvalidStateTransition, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "End a job for good")
+  )
+  .annotate(OpenApi.Title, "Jobs") {}

@@ -1,0 +1,36 @@
+/** Answers the routes of jobs with the use cases and queries of core. */
+import * as Job from "@muster/core/job/Job"
+import * as JobQueries from "@muster/core/job/JobQueries"
+import * as JobUseCases from "@muster/core/job/JobUseCases"
+import { Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Api } from "../contract/Api.ts"
+import { JobKnown, jobsPerPage, JobStored, type JobSubmission } from "../contract/JobsApi.ts"
+import * as RequestBody from "../RequestBody.ts"
+import * as CoreAnswers from "./CoreAnswers.ts"
+import * as Stores from "./Stores.ts"
+
+const submit = Effect.fnUntraced(function* (submission: JobSubmission) {
+  const { id, if_unmatchable, job_type = "", service_required = job_type, ...said } = submission
+  const request = Job.request({ ...said, service_required })
+  const { created, job, matching } = yield* JobUseCases.submitJob({ id, if_unmatchable, request })
+  return created ? new JobStored({ job, matching }) : new JobKnown({ job, matching })
+})
+
+export const layer = HttpApiBuilder.group(
+  Api,
+  "jobs",
+  Effect.fnUntraced(function* (handlers) {
+    const withStores = yield* Stores.make
+    const answered = yield* CoreAnswers.make
+    const asJob = Effect.map((job: Job.Job) => ({ job }))
+    return handlers.handleAll({
+      submit: ({ payload }) => submit(payload).pipe(answered, withStores),
+      list: ({ query }) =>
+        JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
+      get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
+      cancel: ({ params, request }) =>
+        RequestBody.refused(request, JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores))
+    })
+  })
+)
