@@ -1,0 +1,138 @@
+/** What only the PostgreSQL layers promise: how much one statement does, and several servers on one database. */
+import { assert, it } from "@effect/vitest"
+import { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
+import { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
+import { WorkerId } from "@muster/core/worker/Worker"
+import * as PgMigrations from "@muster/db/postgres/PgMigrations"
+import { Duration, Effect, Layer, Schema } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import { freshDatabaseUrl } from "../../../../tools/servers/testServers.ts"
+import { emptied, ids, insertAll, worker } from "../../../core/test/worker/registryFixtures.ts"
+import { passTime, registry, registryAt } from "./pgRegistry.ts"
+
+const Count = Schema.Tuple([Schema.Struct({ count: Schema.Int })])
+const Plan = Schema.Array(Schema.Struct({ "QUERY PLAN": Schema.String }))
+
+/** A fleet too large to be registered one by one. */
+const fleetOf = Effect.fnUntraced(function* (size: number) {
+  const sql = yield* SqlClient
+  yield* sql`
+    INSERT INTO workers (id, region, capacity, capabilities, job_types, unhealthy_job_types)
+    SELECT 'worker-' || n, 'eu-1', 1, '{"job_types": []}', ARRAY['common', 'type-' || n % 500], '{}'
+    FROM generate_series(1, ${size}::int) n`
+  yield* sql`INSERT INTO worker_status SELECT id, 'pending', now() FROM workers`
+  yield* sql`INSERT INTO last_heartbeats SELECT id, now() FROM workers`
+  yield* sql`ANALYZE`
+})
+
+it.layer(registry, { timeout: "60 seconds" })("PostgreSQL layers", (it) => {
+  it.effect("write the beats of 500 concurrent callers in few statements", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const heartbeats = yield* HeartbeatStore
+      yield* emptied
+      const fleet = ids("worker", 500)
+      yield* insertAll(fleet)
+      yield* Effect.forEach(fleet, heartbeats.record, { concurrency: "unbounded" })
+      // Each statement is a transaction of its own, and rows say which transaction wrote them.
+      const rows = yield* sql`SELECT count(DISTINCT xmin::text)::int AS count FROM last_heartbeats`
+      const [{ count }] = yield* Schema.decodeUnknownEffect(Count)(rows)
+      assert.isAtMost(count, 10)
+    })
+  )
+
+  it.effect("prune any number of beats, a bounded number by each statement", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const heartbeats = yield* HeartbeatStore
+      yield* emptied
+      yield* insertAll([WorkerId.make("worker-1")])
+      yield* heartbeats.record(WorkerId.make("worker-1"))
+      yield* sql`
+        INSERT INTO past_heartbeats
+        SELECT 'worker-1', now() - n * interval '1 second' FROM generate_series(1, 25000) n`
+      assert.strictEqual(yield* heartbeats.prune(Duration.seconds(5_000)), 20_001)
+      assert.lengthOf(yield* heartbeats.history(WorkerId.make("worker-1"), 10_000), 5_000)
+    })
+  )
+
+  it.effect("find who accepts a rare job type by an index", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const workers = yield* WorkerRepository
+      yield* emptied
+      yield* fleetOf(30_000)
+      assert.deepStrictEqual(yield* workers.accepting("type-7"), { active: 0, registered: 60 })
+      assert.deepStrictEqual(yield* workers.accepting("common"), { active: 0, registered: 30_000 })
+      const plan = yield* sql`EXPLAIN SELECT count(*) FROM workers w WHERE w.job_types @> ${["type-7"]}`
+      const lines = yield* Schema.decodeUnknownEffect(Plan)(plan)
+      assert.include(lines.map((line) => line["QUERY PLAN"]).join("\n"), "workers_job_types")
+    })
+  )
+})
+
+it.effect("the checks of several servers move each worker of a large fleet once, while it beats", () =>
+  Effect.gen(function* () {
+    const url = yield* freshDatabaseUrl
+    const servers = yield* Effect.replicateEffect(Layer.build(Layer.fresh(registryAt(url))), 4)
+    const first = servers[0]!
+    yield* Effect.gen(function* () {
+      const size = 5_000
+      yield* PgMigrations.run
+      yield* fleetOf(size)
+      const some = Array.from({ length: 500 }, (_, at) => WorkerId.make(`worker-${at * 7 + 1}`))
+      const everywhere = <A, E>(call: Effect.Effect<A, E, WorkerRepository | HeartbeatStore>) =>
+        Effect.forEach(servers, (server) => Effect.provideContext(call, server), { concurrency: "unbounded" })
+      const beats = Effect.flatMap(HeartbeatStore, (heartbeats) =>
+        Effect.forEach(some, heartbeats.record, { concurrency: "unbounded", discard: true })
+      )
+      const checked = Effect.fnUntraced(function* (
+        check: (workers: WorkerRepository["Service"]) => Effect.Effect<ReadonlyArray<WorkerId>, unknown>
+      ) {
+        const [reports] = yield* Effect.all(
+          [everywhere(Effect.flatMap(WorkerRepository, check)), everywhere(beats), everywhere(beats)],
+          { concurrency: "unbounded" }
+        )
+        const moved = reports.flat()
+        assert.strictEqual(new Set(moved).size, moved.length)
+        return moved.length
+      })
+      assert.strictEqual(yield* checked((workers) => workers.activatePending), size)
+      yield* passTime("2 minutes")
+      const minute = Duration.minutes(1)
+      const marked = yield* checked((workers) => Effect.map(workers.markStale(minute, null), (report) => report.marked))
+      assert.isAtLeast(marked, size - some.length)
+      yield* passTime("2 seconds")
+      yield* beats
+      assert.isAtMost(yield* checked((workers) => workers.reactivateOffline(minute)), some.length)
+      assert.lengthOf(yield* Effect.flatMap(WorkerRepository, (workers) => workers.list({ status: "active" })), 500)
+    }).pipe(Effect.provideContext(first))
+  })
+)
+
+it.effect("several servers write beats of the same workers without deadlock", () =>
+  Effect.gen(function* () {
+    const url = yield* freshDatabaseUrl
+    const servers = yield* Effect.replicateEffect(Layer.build(Layer.fresh(registryAt(url))), 3)
+    const fleet = ids("worker", 300)
+    const onEach = <A, E>(call: (at: number) => Effect.Effect<A, E, WorkerRepository | HeartbeatStore | SqlClient>) =>
+      Effect.forEach(servers, (server, at) => Effect.provideContext(call(at), server), { concurrency: "unbounded" })
+    yield* onEach(() => PgMigrations.run)
+    yield* onEach((at) =>
+      Effect.flatMap(WorkerRepository, (workers) =>
+        Effect.forEach(
+          fleet.filter((_, which) => which % servers.length === at),
+          (id) => workers.insert(worker(id))
+        )
+      )
+    )
+    yield* onEach((at) =>
+      Effect.flatMap(HeartbeatStore, (heartbeats) =>
+        Effect.replicateEffect(
+          Effect.forEach(at === 0 ? fleet : fleet.toReversed(), heartbeats.record, { concurrency: "unbounded" }),
+          10
+        )
+      )
+    )
+  })
+)

@@ -1,0 +1,10 @@
+import * as HeartbeatStoreSuite from "../../../core/test/worker/HeartbeatStoreSuite.ts"
+import * as WorkerChecksSuite from "../../../core/test/worker/WorkerChecksSuite.ts"
+import * as WorkerRepositorySuite from "../../../core/test/worker/WorkerRepositorySuite.ts"
+import { passTime, registry } from "./pgRegistry.ts"
+
+const postgres = { layer: registry, passTime }
+
+WorkerRepositorySuite.suite("postgres", postgres)
+WorkerChecksSuite.suite("postgres", postgres)
+HeartbeatStoreSuite.suite("postgres", postgres)
