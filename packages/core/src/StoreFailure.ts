@@ -9,7 +9,10 @@ export const storeFailure = {
   operation: Schema.String,
   /** What happened, in words that name no host, credential or statement. */
   detail: Schema.String,
-  /** The store could not be reached, is loading or shutting down: nothing was decided, try again later. */
+  /**
+   * The store was not there, or did not answer in time. Whether the step was done is then unknown; it may be repeated
+   * later.
+   */
   unavailable: Schema.Boolean,
   cause: Schema.Defect()
 }

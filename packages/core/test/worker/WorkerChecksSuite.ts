@@ -4,7 +4,7 @@ import { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
 import { type BrakeRule, WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
 import { WorkerId, type WorkerStatus } from "@muster/core/worker/Worker"
 import { Duration, Effect } from "effect"
-import { activeFleet, beatAll, emptied, ids, insertAll, type RegistryUnderTest } from "./registryFixtures.ts"
+import { activeFleet, beatAll, emptied, ids, insertAll, type RegistryUnderTest, worker } from "./registryFixtures.ts"
 
 const timeout = Duration.seconds(60)
 const brake: BrakeRule = { fleetFrom: 5, silence: Duration.seconds(30) }
@@ -39,6 +39,21 @@ export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest
         assert.deepStrictEqual(yield* idsOf("active"), [beating])
         assert.deepStrictEqual(yield* idsOf("offline"), [offline])
         assert.deepStrictEqual(yield* workers.activatePending, [])
+      })
+    )
+
+    scenario(
+      "does not take the beats of a former instance for those of its successor",
+      Effect.gen(function* () {
+        const workers = yield* WorkerRepository
+        yield* workers.insert(worker(one, { instance_id: "run-1" }))
+        yield* beatAll([one])
+        yield* passTime("2 minutes")
+        yield* workers.replace(worker(one, { instance_id: "run-2" }), { aliveWithin: timeout, gone: null })
+        assert.deepStrictEqual(yield* workers.activatePending, [])
+        yield* passTime("1 second")
+        yield* beatAll([one])
+        assert.deepStrictEqual(yield* workers.activatePending, [one])
       })
     )
 

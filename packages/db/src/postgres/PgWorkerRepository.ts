@@ -161,7 +161,7 @@ const make = Effect.gen(function* () {
       WITH moved AS (
         UPDATE worker_status s SET status = 'active', status_changed_at = now() FROM last_heartbeats l
         WHERE ${takesTurn(AdvisoryLock.activation)}
-          AND s.status = 'pending' AND l.worker_id = s.worker_id AND l.at IS NOT NULL
+          AND s.status = 'pending' AND l.worker_id = s.worker_id AND l.at >= s.status_changed_at
         RETURNING s.worker_id
       )
       SELECT ARRAY(SELECT worker_id FROM moved) AS ids`

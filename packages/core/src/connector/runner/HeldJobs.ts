@@ -70,7 +70,7 @@ export const make = Effect.gen(function* () {
   const round = renewAll.pipe(
     Effect.as(Duration.divideUnsafe(lease, 3)),
     Effect.catch((error) =>
-      Effect.logWarning("leases could not be renewed, trying again", error).pipe(
+      Effect.logWarning(`leases could not be renewed: ${error.detail}; trying again`).pipe(
         Effect.andThen(letGoOfUnrenewed),
         Effect.as(Duration.divideUnsafe(lease, 15))
       )

@@ -175,7 +175,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   }).pipe(
     // A claim that was sent must be taken up, or its jobs would hang until their leases end.
     Effect.uninterruptible,
-    Effect.tapError((error) => Effect.logWarning("no claim possible, trying again", error)),
+    Effect.tapError((error) => Effect.logWarning(`no claim possible: ${error.detail}; trying again`)),
     Effect.retry(whileAway)
   )
 

@@ -86,7 +86,11 @@ const makeRepository = Effect.gen(function* () {
         return row?.worker.status === from ? Option.some(moveTo(row, to, now)) : Option.none()
       }),
 
-    activatePending: moveAll("pending", "active", (row) => lastBeat(row) !== undefined),
+    activatePending: moveAll(
+      "pending",
+      "active",
+      (row) => (lastBeat(row) ?? -Infinity) >= DateTime.toEpochMillis(row.worker.status_changed_at)
+    ),
 
     markStale: (timeout, brake) =>
       Effect.map(Clock.currentTimeMillis, (now) => {

@@ -67,7 +67,7 @@ export class WorkerRepository extends Context.Service<
       to: WorkerStatus
     ) => Effect.Effect<Option.Option<Worker>, RepositoryError>
 
-    /** Pending workers with a heartbeat → active. */
+    /** Pending workers with a heartbeat since they became pending → active. */
     readonly activatePending: Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
 
     /**
@@ -83,6 +83,7 @@ export class WorkerRepository extends Context.Service<
     /** Offline workers with a heartbeat within `timeout`, and since they went offline → active. */
     readonly reactivateOffline: (timeout: Duration.Duration) => Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
 
+    /** The counts may be a second old, except that "nobody is registered" is always current. */
     readonly accepting: (jobType: string) => Effect.Effect<Acceptance, RepositoryError>
 
     /** Fails when the registry could not answer now. */
