@@ -38,7 +38,7 @@ it.effect("a worker registers, becomes active, and runs a job", () =>
       limit: 1,
       nonce
     })
-    assert.strictEqual(claimed?.id, job.id)
+    assert(claimed?.id === job.id)
     const fence = { job_id: job.id, attempt: claimed.attempt, nonce }
     yield* JobUseCases.startJob(fence)
     yield* JobUseCases.completeJob(fence, { pixels: 42 })

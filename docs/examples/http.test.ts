@@ -1,5 +1,6 @@
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
+import { WorkerId } from "@muster/core/worker/Worker"
 import * as MusterClient from "@muster/http-server/client/MusterClient"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
 import { Effect, Layer } from "effect"
@@ -21,7 +22,7 @@ it.layer(Layer.mergeAll(server, NodeHttpClient.layerUndici))("Muster over HTTP",
       const { job } = yield* muster.jobs.submit({ payload: { service_required: "render", priority: 80 } })
       assert.strictEqual(job.status, "pending")
 
-      const problem = yield* Effect.flip(muster.workers.get({ params: { id: "nobody" } }))
+      const problem = yield* Effect.flip(muster.workers.get({ params: { id: WorkerId.make("nobody") } }))
       assert.strictEqual(problem._tag, "WorkerNotFound")
     })
   )
