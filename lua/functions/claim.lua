@@ -16,7 +16,9 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   if free <= 0 then return reply end
   local now = muster.integer(muster.now(queue))
   local heads = muster.heads(queue, args, first_job_type)
+  local taken
   while claimed < free and bytes < muster.reply_bytes do
+    if taken then muster.refresh(taken) end
     local head, job = muster.next_of(queue, heads)
     if not head then return reply end
     if looked == muster.bound then
@@ -24,6 +26,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
       return reply
     end
     looked = looked + 1
+    taken = head
     if job and muster.is_expired(queue, job) then
       muster.expire(queue, job)
     elseif job then
@@ -42,7 +45,6 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
       reply[#reply + 1] = muster.reply(queue, job)
       bytes = bytes + muster.reply_size(reply[#reply])
     end
-    muster.refresh(head)
   end
   return reply
 end)

@@ -9,13 +9,13 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
--- Runs a report that ends an attempt and returns the job. Repeating it gets the job again, as far as it still
--- remembers this end; nil when the attempt does not hold the job and did not end like this.
+-- Runs a report that ends an attempt and returns the job; `act` stores it, with how it ended. Repeating it gets the
+-- job again, as far as it still remembers this end; nil when the attempt does not hold it and did not end like this.
 function muster.end_attempt(queue, id, attempt, nonce, ended, act)
   local job, known = muster.held(queue, id, attempt, nonce)
   if job then
+    job.ended = ended
     act(job)
-    muster.change(queue, job, "ended", ended)
     return job
   end
   if known and known.ended == ended and known.attempt == attempt and known.nonce == nonce then return known end

@@ -28,7 +28,7 @@ end
 -- A job as it is answered: id, request, result, then its state in this order. False and "" stand for null. The
 -- request is left out for a caller that has it.
 function muster.reply(queue, job, without_request)
-  local result = job.status == "completed" and redis.call("GET", muster.key_of(queue, "result", job.id))
+  local result = job.result or job.status == "completed" and redis.call("GET", muster.key_of(queue, "result", job.id))
   return {
     job.id,
     not without_request and redis.call("GET", muster.key_of(queue, "request", job.id)),

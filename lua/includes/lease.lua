@@ -28,7 +28,8 @@ function muster.wait_again(queue, job, delay, error, retry_count)
     "worker_id", "",
     "progress", "",
     "assigned_at", "",
-    "started_at", ""
+    "started_at", "",
+    "ended", job.ended or ""
   )
 end
 
@@ -37,7 +38,13 @@ function muster.finish(queue, job, status, error)
   if muster.is_waiting(job) then muster.withdraw(queue, job) else release(queue, job) end
   local now = muster.integer(muster.now(queue))
   redis.call("ZADD", muster.key(queue, "finished"), now, job.id)
-  muster.change(queue, job, "status", status, "error", error or job.error or "", "finished_at", now)
+  muster.change(
+    queue, job,
+    "status", status,
+    "error", error or job.error or "",
+    "finished_at", now,
+    "ended", job.ended or ""
+  )
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.

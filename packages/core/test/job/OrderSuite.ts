@@ -1,6 +1,6 @@
 /** Which job comes next, and who gets it. */
 import { assert } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { DateTime, Duration, Effect } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { longestPriorityStep } from "@muster/core/job/QueueSettings"
 import {
@@ -66,8 +66,9 @@ export const orderSuite = (layer: QueueLayer): void => {
   test(
     "one millisecond decides, however large the ranks are",
     Effect.gen(function* () {
+      const base = DateTime.toEpochMillis(yield* inSeconds(-60))
       for (const ms of [3, 1, 4, 2, 5]) {
-        yield* submit(`${ms}-ms-ago`, { priority: 100, workflow_datetime: yield* inSeconds(-60 - ms / 1_000) })
+        yield* submit(`${ms}-ms-ago`, { priority: 100, workflow_datetime: DateTime.makeUnsafe(base - ms) })
       }
       assert.deepStrictEqual(
         yield* claimedIds(),

@@ -49,7 +49,7 @@ const make = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
   if (address === undefined) {
     return yield* new StorageError({
       operation: "Redis.connect",
-      detail: "the URL of Redis must begin with redis:// or rediss://",
+      detail: "the URL of Redis is not a valid redis:// or rediss:// URL",
       unavailable: false,
       cause: new Error("not a Redis URL")
     })
@@ -77,7 +77,9 @@ const make = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
   client.on("close", () => {
     if (state === "away" || state === "closed") return
     state = "away"
-    log(Effect.logWarning(`${fromCause(reason).detail}; trying on`))
+    log(
+      Effect.logWarning(`${fromCause(reason).detail}; trying on`).pipe(Effect.annotateLogs({ reason: String(reason) }))
+    )
   })
 
   // Commands would fail until the first attempt is through, one way or the other.

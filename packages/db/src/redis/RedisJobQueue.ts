@@ -19,8 +19,9 @@ import * as RedisServer from "./RedisServer.ts"
 
 /** Items per call of a function, the bound of lua/includes/queue.lua. */
 const perCall = 100
-/** Calls after which a list returns what it has found. */
-const callsPerList = 4
+/** Jobs that one call of `list` answers, and the calls after which a page is what was found. */
+const listedPerCall = 50
+const callsPerList = 8
 
 /** Whole milliseconds, as the functions take them; a longer time than any clock holds is that long. */
 const millis = (duration: Duration.Duration): string =>
@@ -102,12 +103,14 @@ const make = Effect.gen(function* () {
   const listPage = Effect.fnUntraced(function* (request: ListRequest) {
     const jobs: Array<Job> = []
     let cursor = request.cursor
-    for (let call = 0; call < callsPerList; call++) {
-      const [why, next, ...found] = yield* list({ ...request, cursor, limit: request.limit - jobs.length })
+    for (let call = 0; call < callsPerList && jobs.length < request.limit; call++) {
+      const limit = Math.min(listedPerCall, request.limit - jobs.length)
+      const [why, next, ...found] = yield* list({ ...request, cursor, limit })
       jobs.push(...found)
       if (why === "end") return { jobs, next_cursor: null }
       cursor = next
-      if (why === "full") break
+      // Fewer than were asked for: the answer has grown large enough.
+      if (why === "full" && found.length < limit) break
     }
     return { jobs, next_cursor: cursor ?? null }
   })
