@@ -18,13 +18,15 @@ export interface Column<Row> {
   readonly title: string
   readonly cell: (row: Row) => Cell | string
   readonly align?: "right"
-  /** May be cut when the terminal is narrow, before the columns that may not. */
-  readonly flexible?: boolean
+  /** Where the terminal is narrow, what is `flexible` is cut first, `fixed` never. */
+  readonly room?: "flexible" | "fixed"
+  /** What a narrow terminal takes from a text; its end, if nothing is said. */
+  readonly cut?: "middle"
 }
 
 const gap = "  "
 /** A cut column keeps at least this much, so that one can still tell what it was. */
-const narrowest = 8
+const narrowest = 6
 
 const toCell = (cell: Cell | string): Cell => {
   const { text, colour } = typeof cell === "string" ? { text: cell } : cell
@@ -51,14 +53,14 @@ export const table = <Row>(columns: ReadonlyArray<Column<Row>>, rows: ReadonlyAr
   const widths = columns.map((_, index) =>
     lines.reduce((widest, cells) => Math.max(widest, Text.width(cells[index]?.text ?? "")), 0)
   )
-  shrink(widths, (index) => columns[index]?.flexible === true, canvas.columns)
-  shrink(widths, () => true, canvas.columns)
+  shrink(widths, (index) => columns[index]?.room === "flexible", canvas.columns)
+  shrink(widths, (index) => columns[index]?.room !== "fixed", canvas.columns)
   return lines
     .map((cells) =>
       cells
         .map(({ text, colour }, index) => {
           const width = widths[index] ?? 0
-          const shown = Text.cut(text, width)
+          const shown = (columns[index]?.cut === "middle" ? Text.cutMiddle : Text.cut)(text, width)
           const padding = " ".repeat(Math.max(0, width - Text.width(shown)))
           const styled = canvas.style(shown, colour)
           if (columns[index]?.align === "right") return padding + styled
@@ -89,6 +91,9 @@ export const block = (entries: ReadonlyArray<Entry>, canvas: Canvas): string => 
 }
 
 const barLength = 20
+
+/** The columns that {@link progressBar} takes. */
+export const progressBarWidth = barLength + " 100 %".length
 
 /** How far something is, as a bar and a number. */
 export const progressBar = (percent: number, style: Style): string => {

@@ -15,13 +15,6 @@ const escape = (character: string): string =>
 /** The text in one line, with everything that a terminal would obey written as an escape: `\u001b`. */
 export const visible = (text: string): string => text.replace(unsafe, escape)
 
-/** As {@link visible}, keeping the line breaks. */
-export const visibleLines = (text: string): string =>
-  text
-    .split(/\r?\n/)
-    .map((line) => visible(line))
-    .join("\n")
-
 /** JSON that is the same document, and harmless on a terminal: JSON leaves DEL, C1 and the like as they are. */
 export const json = (value: unknown): string =>
   JSON.stringify(value, null, 2).replace(unsafe, (character) => (character === "\n" ? character : escape(character)))
@@ -47,19 +40,29 @@ export const width = (text: string): number => {
   return columns
 }
 
-/** The text in at most `columns` columns; where something is missing it ends with `…`. */
+const graphemes = (text: string): ReadonlyArray<string> => Array.from(segmenter.segment(text), ({ segment }) => segment)
+
+/** As many of the graphemes, from the first on, as fit. */
+const fitting = (graphemes: ReadonlyArray<string>, columns: number): ReadonlyArray<string> => {
+  let left = columns
+  const end = graphemes.findIndex((grapheme) => (left -= columnsOf(grapheme)) < 0)
+  return end < 0 ? graphemes : graphemes.slice(0, end)
+}
+
+/** The text in at most `columns` columns; where its end is missing, there is `…`. */
 export const cut = (text: string, columns: number): string => {
   if (width(text) <= columns) return text
-  let kept = ""
-  let left = columns - 1
-  for (const { segment } of segmenter.segment(text)) {
-    left -= columnsOf(segment)
-    if (left < 0) break
-    kept += segment
-  }
-  return columns < 1 ? "" : `${kept}…`
+  return columns < 1 ? "" : `${fitting(graphemes(text), columns - 1).join("")}…`
+}
+
+/** As {@link cut}, for names whose end tells them apart: it is the middle that goes. */
+export const cutMiddle = (text: string, columns: number): string => {
+  if (width(text) <= columns) return text
+  const all = graphemes(text)
+  const end = fitting(all.toReversed(), Math.floor((columns - 1) / 2))
+    .toReversed()
+    .join("")
+  return columns < 1 ? "" : `${fitting(all, columns - 1 - width(end)).join("")}…${end}`
 }
 
 export const padEnd = (text: string, columns: number): string => text + " ".repeat(Math.max(0, columns - width(text)))
-
-export const padStart = (text: string, columns: number): string => " ".repeat(Math.max(0, columns - width(text))) + text

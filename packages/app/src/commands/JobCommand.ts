@@ -1,0 +1,188 @@
+/** `muster job`: submit jobs, look at them, cancel them. */
+import type { JobStatus } from "@muster/core/job/Job"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { json } from "../terminal/JsonFlag.ts"
+import * as Times from "../terminal/Times.ts"
+
+// What the commands do is loaded when they do it: `muster --help` must not wait for an HTTP client.
+const jobs = Effect.promise(() => import("../operator/Jobs.ts"))
+
+const statuses = [
+  "scheduled",
+  "pending",
+  "assigned",
+  "processing",
+  "completed",
+  "failed",
+  "cancelled",
+  "expired"
+] as const satisfies ReadonlyArray<JobStatus>
+
+const id = Argument.String("id").pipe(Argument.withDescription("The id of the job"))
+
+const optionalText = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+const optionalNumber = (name: string, metavar: string, description: string) =>
+  Flag.Int(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+const optionalTime = (name: string, description: string) =>
+  Flag.String(name).pipe(
+    Flag.filterMap(
+      (text) => Option.map(Option.fromUndefinedOr(Times.parseTime(text)), DateTime.formatIso),
+      () => "Expected a time with its zone, such as 2026-12-31T18:00:00Z"
+    ),
+    Flag.withMetavar("TIME"),
+    Flag.withDescription(description),
+    Flag.optional
+  )
+
+const submit = Command.make(
+  "submit",
+  {
+    service: Argument.String("service").pipe(
+      Argument.withDescription("What the job needs: a job type, as workers list them")
+    ),
+    payload: optionalText("payload", "JSON", "What the service is given"),
+    payloadFile: optionalText("payload-file", "PATH", "The same from a file; - is standard input"),
+    id: optionalText("id", "ID", "Your own id; submitting it again finds the same job"),
+    priority: optionalNumber("priority", "0-100", "How urgent; 50 by default"),
+    maxRetries: optionalNumber("max-retries", "N", "Tries after the first one; 3 by default"),
+    timeout: Flag.String("timeout").pipe(
+      Flag.filterMap(
+        (text) => Option.fromUndefinedOr(Times.parseDuration(text)),
+        () => "Expected a duration such as 500ms, 30s, 5m or 1h"
+      ),
+      Flag.withMetavar("DURATION"),
+      Flag.withDescription("How long one attempt may run, such as 30s"),
+      Flag.optional
+    ),
+    runAt: optionalTime("run-at", "Do not start before this time, such as 2026-12-31T18:00:00Z"),
+    expiresAt: optionalTime("expires-at", "Do not start after this time"),
+    customerId: optionalText("customer-id", "ID", "Whom the job is for"),
+    workflowId: optionalText("workflow-id", "ID", "The workflow the job belongs to"),
+    workflowPriority: optionalNumber(
+      "workflow-priority",
+      "0-100",
+      "The priority of the workflow; goes before --priority"
+    ),
+    workflowDatetime: optionalTime("workflow-datetime", "When the workflow began; the job is ranked as of then"),
+    ifUnmatchable: Flag.Literals("if-unmatchable", ["wait", "reject"]).pipe(
+      Flag.withDescription("What to do when no registered worker accepts the job; wait by default"),
+      Flag.optional
+    ),
+    metadata: optionalText("metadata", "JSON", "An object that is kept with the job"),
+    wait: Flag.Boolean("wait").pipe(
+      Flag.withAlias("w"),
+      Flag.withDescription("Wait until the job has ended; exit code 1 unless it completed"),
+      Flag.withDefault(false)
+    ),
+    json
+  },
+  (flags) =>
+    Effect.flatMap(jobs, (jobs) =>
+      jobs.submit({
+        service_required: flags.service,
+        payload: Option.getOrUndefined(flags.payload),
+        payloadFile: Option.getOrUndefined(flags.payloadFile),
+        id: Option.getOrUndefined(flags.id),
+        priority: Option.getOrUndefined(flags.priority),
+        max_retries: Option.getOrUndefined(flags.maxRetries),
+        timeout_ms: Option.getOrUndefined(flags.timeout),
+        run_at: Option.getOrUndefined(flags.runAt),
+        expires_at: Option.getOrUndefined(flags.expiresAt),
+        customer_id: Option.getOrUndefined(flags.customerId),
+        workflow_id: Option.getOrUndefined(flags.workflowId),
+        workflow_priority: Option.getOrUndefined(flags.workflowPriority),
+        workflow_datetime: Option.getOrUndefined(flags.workflowDatetime),
+        if_unmatchable: Option.getOrUndefined(flags.ifUnmatchable),
+        metadata: Option.getOrUndefined(flags.metadata),
+        wait: flags.wait,
+        json: flags.json
+      })
+    )
+).pipe(
+  Command.withDescription("Submit a job"),
+  Command.withExamples([
+    {
+      command: `muster job submit simulation --payload '{"duration_ms": 2000, "steps": 4}' --wait`,
+      description: "Submit a job and watch it run"
+    },
+    {
+      command: "muster job submit comfyui --payload-file workflow.json --id render-42 --priority 80",
+      description: "A payload from a file, under an id that makes repeating the command harmless"
+    },
+    {
+      command: `echo '{"duration_ms": 10}' | muster job submit simulation --payload-file - --json | jq -r .job.id`,
+      description: "In a script"
+    }
+  ])
+)
+
+const get = Command.make("get", { id, json }, (flags) => Effect.flatMap(jobs, (jobs) => jobs.get(flags))).pipe(
+  Command.withAlias("show"),
+  Command.withDescription("Show one job"),
+  Command.withExamples([
+    { command: "muster job get render-42" },
+    { command: "muster job get render-42 --json | jq .job.result", description: "Its whole result" }
+  ])
+)
+
+const list = Command.make(
+  "list",
+  {
+    status: Flag.Literals("status", statuses).pipe(Flag.withDescription("Only jobs of this status"), Flag.optional),
+    service: optionalText("service", "SERVICE", "Only jobs that need this service"),
+    limit: Flag.Int("limit").pipe(
+      Flag.filter(
+        (limit) => limit > 0,
+        () => "Expected a whole number from 1"
+      ),
+      Flag.withAlias("n"),
+      Flag.withMetavar("N"),
+      Flag.withDescription("At most this many; 50 by default"),
+      Flag.optional
+    ),
+    all: Flag.Boolean("all").pipe(Flag.withAlias("a"), Flag.withDescription("All there are"), Flag.withDefault(false)),
+    cursor: optionalText("cursor", "CURSOR", "Go on where a list ended: its next_cursor"),
+    json
+  },
+  (flags) =>
+    Effect.flatMap(jobs, (jobs) =>
+      jobs.list({
+        status: Option.getOrUndefined(flags.status),
+        service: Option.getOrUndefined(flags.service),
+        limit: Option.getOrUndefined(flags.limit),
+        cursor: Option.getOrUndefined(flags.cursor),
+        all: flags.all,
+        json: flags.json
+      })
+    )
+).pipe(
+  Command.withAlias("ls"),
+  Command.withDescription("List jobs, newest first"),
+  Command.withExamples([
+    { command: "muster job list --status failed --limit 10", description: "The latest that failed" },
+    {
+      command: "muster job list --all --service simulation --json | jq '.jobs | length'",
+      description: "Count all jobs of a service"
+    }
+  ])
+)
+
+const cancel = Command.make("cancel", { id, json }, (flags) => Effect.flatMap(jobs, (jobs) => jobs.cancel(flags))).pipe(
+  Command.withDescription("End a job for good, whether it waits or runs"),
+  Command.withExamples([{ command: "muster job cancel render-42" }])
+)
+
+export const command = Command.make("job").pipe(
+  Command.withAlias("jobs"),
+  Command.withDescription("Submit, show, list and cancel jobs on the server at MUSTER_URL"),
+  Command.withShortDescription("Submit, show, list and cancel jobs"),
+  Command.withSubcommands([submit, get, list, cancel])
+)

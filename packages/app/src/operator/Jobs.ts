@@ -1,0 +1,148 @@
+/** What the `muster job` commands do. Everything heavy is imported from here on, when a command really runs. */
+import { isFinished, type Job, JobId, JobStatus } from "@muster/core/job/Job"
+import { Name } from "@muster/core/Identifier"
+import type { MusterClient } from "@muster/http-server/client/MusterClient"
+import { JobKnown, type JobStored, jobsPerPage } from "@muster/http-server/contract/JobsApi"
+import { DateTime, Duration, Effect, Predicate, Schedule, Schema } from "effect"
+import * as Configuration from "../Configuration.ts"
+import * as Output from "../terminal/Output.ts"
+import * as Text from "../terminal/Text.ts"
+import * as JobView from "./JobView.ts"
+import * as Pages from "./Pages.ts"
+import * as Server from "./Server.ts"
+import * as Submission from "./Submission.ts"
+
+const responseMode = "decoded-and-response"
+
+/** A job that was waited for has ended otherwise than hoped. */
+export class JobNotCompleted extends Schema.TaggedError<JobNotCompleted>("@muster/app/operator/Jobs/JobNotCompleted")(
+  "JobNotCompleted",
+  { id: JobId, status: JobStatus, reason: Schema.NullOr(Schema.String) }
+) {
+  override get message() {
+    const why = this.reason === null ? "" : `: ${this.reason}`
+    return `job ${this.id} ${this.status === "failed" ? "failed" : `is ${this.status}`}${why}`
+  }
+}
+
+const printJob = Effect.fnUntraced(function* (job: Job) {
+  yield* Output.print(JobView.block(job, yield* DateTime.now, yield* Output.canvas))
+})
+
+const firstPause = Duration.millis(100)
+const longestPause = Duration.seconds(1)
+
+/** Pauses that grow to a second: a short job is seen to end at once, a long one costs the server little. */
+const pauses = Schedule.min([Schedule.exponential(firstPause, 1.5), Schedule.spaced(longestPause)])
+
+/** So long a server may be away, or its store, while somebody waits for a job. */
+const outage = Duration.seconds(30)
+
+const isPassing = (error: { readonly _tag: string }): boolean =>
+  error._tag === "ServerUnreachable" || error._tag === "StoreUnavailable"
+
+/** Polls until the job has ended; on a terminal a line shows how far it is. */
+const awaitEnd = Effect.fnUntraced(function* (client: MusterClient, id: JobId, json: boolean) {
+  const look = Server.ask(client.jobs.get({ params: { id }, responseMode })).pipe(
+    Effect.retry({ while: isPassing, schedule: Schedule.upTo(pauses, { duration: outage }) })
+  )
+  const show = Effect.fnUntraced(function* (job: Job) {
+    const now = yield* DateTime.now
+    yield* Output.statusLine((canvas) => JobView.progressLine(job, now, canvas))
+  })
+  return yield* look.pipe(
+    Effect.tap(({ value }) => (json ? Effect.void : show(value.job))),
+    Effect.repeat({ until: ({ value }) => isFinished(value.job.status), schedule: pauses }),
+    Effect.ensuring(json ? Effect.void : Output.statusLine(() => "")),
+    Effect.onInterrupt(() => Output.hint(`job ${id} goes on; see it with: muster job get ${id}`))
+  )
+})
+
+const member = (body: unknown, key: string): unknown => (Predicate.hasProperty(body, key) ? body[key] : undefined)
+
+const accepting = ({ active, registered }: JobStored["matching"], service: string): string =>
+  `${active} active of ${registered} registered ${registered === 1 ? "worker accepts" : "workers accept"} ${service}`
+
+/** `muster job submit` */
+export const submit = Effect.fn("Jobs.submit")(function* (
+  flags: Submission.Flags & { readonly json: boolean; readonly wait: boolean }
+) {
+  const { json, wait, ...rest } = flags
+  const payload = yield* Submission.fromFlags(rest)
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.submit({ payload, responseMode }))
+  const { job, matching } = value
+  if (!json) {
+    if (matching.registered === 0) {
+      yield* Output.note(`warning: no registered worker accepts ${job.service_required}; the job waits`)
+    }
+    const done = value instanceof JobKnown ? "was submitted before" : "is submitted"
+    if (!wait) {
+      yield* Output.print(`job ${job.id} ${done} (${job.status}); ${accepting(matching, job.service_required)}`)
+      return yield* Output.hint(`see it with: muster job get ${job.id}`)
+    }
+    yield* Output.hint(`job ${job.id} ${done}; waiting for its end`)
+  }
+  if (!wait) return yield* Output.printJson(body)
+
+  const end = yield* awaitEnd(client, job.id, json)
+  yield* json
+    ? Output.printJson({ job: member(end.body, "job"), matching: member(body, "matching") })
+    : printJob(end.value.job)
+  const { error, id, status } = end.value.job
+  if (status !== "completed") {
+    return yield* new JobNotCompleted({ id, status, reason: error === null ? null : `${error.kind}: ${error.message}` })
+  }
+})
+
+/** `muster job get` */
+export const get = Effect.fn("Jobs.get")(function* (flags: { readonly id: string; readonly json: boolean }) {
+  const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.get({ params: { id }, responseMode }))
+  yield* flags.json ? Output.printJson(body) : printJob(value.job)
+})
+
+/** `muster job cancel` */
+export const cancel = Effect.fn("Jobs.cancel")(function* (flags: { readonly id: string; readonly json: boolean }) {
+  const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.cancel({ params: { id }, responseMode }))
+  yield* flags.json ? Output.printJson(body) : Output.print(`job ${value.job.id} is ${value.job.status}`)
+})
+
+/** `muster job list` */
+export const list = Effect.fn("Jobs.list")(function* (flags: {
+  readonly status: JobStatus | undefined
+  readonly service: string | undefined
+  readonly limit: number | undefined
+  readonly cursor: string | undefined
+  readonly all: boolean
+  readonly json: boolean
+}) {
+  if (flags.all && flags.limit !== undefined) {
+    return yield* new Configuration.WrongUse({ problems: ["--all and --limit: give one of the two"] })
+  }
+  const service =
+    flags.service === undefined ? undefined : yield* Server.decodeArgument(Name, "--service", flags.service)
+  const filter = {
+    ...(flags.status === undefined ? {} : { status: flags.status }),
+    ...(service === undefined ? {} : { service_required: service })
+  }
+  const client = yield* Server.connect
+  const { bodies, items, next_cursor } = yield* Pages.collect(
+    "jobs",
+    {
+      wanted: flags.all ? Number.POSITIVE_INFINITY : (flags.limit ?? jobsPerPage.fallback),
+      perPage: jobsPerPage.maximum,
+      from: flags.cursor
+    },
+    (page) => Server.ask(client.jobs.list({ query: { ...filter, ...page }, responseMode }))
+  )
+  if (flags.json) return yield* Output.printJson({ jobs: bodies, next_cursor })
+  if (items.length === 0) return yield* Output.note("no jobs")
+  yield* Output.print(JobView.table(items, yield* DateTime.now, yield* Output.canvas))
+  if (next_cursor !== null) {
+    yield* Output.note(`there are more; --all shows them, --cursor ${Text.visible(next_cursor)} goes on from here`)
+  }
+})

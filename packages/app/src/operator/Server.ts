@@ -1,0 +1,89 @@
+/** The server that the operator commands talk to: MUSTER_URL, with MUSTER_TOKEN where it demands one. */
+import * as MusterClient from "@muster/http-server/client/MusterClient"
+import { Effect, Schema, SchemaIssue } from "effect"
+import { FetchHttpClient, HttpClientError, type HttpClientResponse } from "effect/http"
+import * as Configuration from "../Configuration.ts"
+import { environment } from "../Environment.ts"
+
+/** As the client has it, with what to do about it. */
+export class ServerUnreachable extends Schema.TaggedError<ServerUnreachable>(
+  "@muster/app/operator/Server/ServerUnreachable"
+)("ServerUnreachable", { cause: MusterClient.ServerUnreachable }) {
+  override get message() {
+    return `${this.cause.message}; start one with \`npm start\` or set MUSTER_URL`
+  }
+}
+
+/** Something answers there, but not what the contract has: another service, a proxy, a server of another version. */
+export class UnexpectedAnswer extends Schema.TaggedError<UnexpectedAnswer>(
+  "@muster/app/operator/Server/UnexpectedAnswer"
+)("UnexpectedAnswer", { reason: Schema.String }) {
+  override get message() {
+    return `what answers at MUSTER_URL is no Muster server of this version: ${this.reason}`
+  }
+}
+
+/** An answer twice: decoded, and the JSON as the server wrote it. */
+export interface Answer<A> {
+  readonly value: A
+  readonly body: unknown
+}
+
+type Technical = HttpClientError.HttpClientError | Schema.SchemaError
+
+const isTechnical = (error: unknown): error is Technical =>
+  HttpClientError.isHttpClientError(error) || Schema.isSchemaError(error)
+
+const explain = (error: Technical): UnexpectedAnswer => {
+  if (Schema.isSchemaError(error)) return new UnexpectedAnswer({ reason: describeIssues(error).join("; ") })
+  const { reason } = error
+  if (!("response" in reason)) return new UnexpectedAnswer({ reason: reason.message })
+  const { headers, status } = reason.response
+  return new UnexpectedAnswer({ reason: `status ${status}, ${headers["content-type"] ?? "no content type"}` })
+}
+
+/** Makes a call; it has to be one with `responseMode: "decoded-and-response"`. */
+export const ask = <A, E>(call: Effect.Effect<[A, HttpClientResponse.HttpClientResponse], E>) =>
+  call.pipe(
+    Effect.flatMap(([value, response]) => Effect.map(response.json, (body): Answer<A> => ({ value, body }))),
+    Effect.mapError((error) => {
+      if (error instanceof MusterClient.ServerUnreachable) return new ServerUnreachable({ cause: error })
+      return isTechnical(error) ? explain(error) : (error as Exclude<E, Technical | MusterClient.ServerUnreachable>)
+    })
+  )
+
+/** A client for the configured server. */
+export const connect = Effect.gen(function* () {
+  const { token, url } = yield* Configuration.read(environment)
+  const { password, username } = new URL(url)
+  if (username !== "" || password !== "") {
+    return yield* new Configuration.WrongUse({
+      problems: ["MUSTER_URL: it has credentials, which are not sent; MUSTER_TOKEN is what a server asks for"]
+    })
+  }
+  return yield* MusterClient.make({ baseUrl: url, token })
+}).pipe(Effect.provide(FetchHttpClient.layer))
+
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
+
+const firstLower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
+
+/** Each thing that a schema found; `name` spells where. */
+export const describeIssues = (
+  { issue }: Schema.SchemaError,
+  name = (path: Path) => path.map((key) => String(typeof key === "object" ? key.key : key)).join(".")
+): ReadonlyArray<string> =>
+  formatIssues(issue).issues.map(({ message, path = [] }) =>
+    path.length === 0 ? message : `${name(path)}: ${firstLower(message)}`
+  )
+
+/** An argument as the contract has it, or wrong use; `name` is how the help calls the argument. */
+export const decodeArgument = <A>(schema: Schema.Codec<A, string>, name: string, text: string) =>
+  Schema.decodeEffect(schema)(text).pipe(
+    Effect.mapError(
+      (error) =>
+        new Configuration.WrongUse({ problems: describeIssues(error).map((issue) => `${name}: ${firstLower(issue)}`) })
+    )
+  )

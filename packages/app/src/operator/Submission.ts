@@ -1,0 +1,82 @@
+/** What `muster job submit` sends: its flags as the body of a request, checked by the contract before it leaves. */
+import { JobSubmission } from "@muster/http-server/contract/JobsApi"
+import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
+import * as Configuration from "../Configuration.ts"
+import { describeIssues } from "./Server.ts"
+
+/** The flags; what is undefined was not given. Fields that the wire has too are spelled as there. */
+export interface Flags {
+  readonly service_required: string
+  readonly id?: string | undefined
+  readonly priority?: number | undefined
+  readonly max_retries?: number | undefined
+  readonly timeout_ms?: number | undefined
+  readonly run_at?: string | undefined
+  readonly expires_at?: string | undefined
+  readonly customer_id?: string | undefined
+  readonly workflow_id?: string | undefined
+  readonly workflow_priority?: number | undefined
+  readonly workflow_datetime?: string | undefined
+  readonly if_unmatchable?: "wait" | "reject" | undefined
+  /** JSON texts. */
+  readonly payload?: string | undefined
+  readonly metadata?: string | undefined
+  /** A path, or `-` for standard input. */
+  readonly payloadFile?: string | undefined
+}
+
+const wrong = (...problems: ReadonlyArray<string>) => new Configuration.WrongUse({ problems })
+
+const parseJson = (flag: string, text: string) =>
+  Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: (error) => wrong(`${flag}: not JSON: ${error instanceof Error ? error.message : String(error)}`)
+  })
+
+const read = Effect.fnUntraced(function* (path: string) {
+  if (path === "-") {
+    const stdio = yield* Stdio.Stdio
+    return yield* Stream.mkString(Stream.decodeText(stdio.stdin))
+  }
+  const files = yield* FileSystem.FileSystem
+  return yield* files.readFileString(path)
+})
+
+const readPayload = Effect.fnUntraced(function* (payload: string | undefined, payloadFile: string | undefined) {
+  if (payload !== undefined && payloadFile !== undefined) {
+    return yield* wrong("--payload and --payload-file: give one of the two")
+  }
+  if (payload !== undefined) return yield* parseJson("--payload", payload)
+  if (payloadFile === undefined) return undefined
+  const flag = `--payload-file ${payloadFile}`
+  const text = yield* read(payloadFile).pipe(
+    Effect.mapError(({ reason }) => wrong(`${flag}: ${reason._tag === "NotFound" ? "no such file" : reason.message}`))
+  )
+  // Editors on Windows put a byte order mark first, which JSON does not know.
+  return yield* parseJson(flag, text.replace(/^\ufeff/, ""))
+})
+
+/** How a field of the body is called on the command line. */
+const flagOf = ([field, ...inner]: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): string => {
+  const key = (segment: PropertyKey | { readonly key: PropertyKey } | undefined) =>
+    String(typeof segment === "object" ? segment.key : segment)
+  const flag = key(field) === "service_required" ? "SERVICE" : `--${key(field).replaceAll("_", "-")}`
+  return [flag, ...inner.map(key)].join(".")
+}
+
+const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(JobSubmission), {
+  errors: "all",
+  onExcessProperty: "error"
+})
+
+/** Reads what the flags point to and checks everything the server would check, naming flags instead of fields. */
+export const fromFlags = Effect.fn("Submission.fromFlags")(function* (flags: Flags) {
+  const { metadata, payload, payloadFile, ...fields } = flags
+  const body = {
+    ...fields,
+    payload: yield* readPayload(payload, payloadFile),
+    metadata: metadata === undefined ? undefined : yield* parseJson("--metadata", metadata)
+  }
+  const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
+  return yield* decode(given).pipe(Effect.mapError((error) => wrong(...describeIssues(error, flagOf))))
+})

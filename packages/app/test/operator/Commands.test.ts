@@ -1,0 +1,348 @@
+/** The operator commands as processes, against a real server in memory. */
+import { type Fence, JobId } from "@muster/core/job/Job"
+import * as JobUseCases from "@muster/core/job/JobUseCases"
+import * as JobQueries from "@muster/core/job/JobQueries"
+import type { Ports } from "@muster/core/Ports"
+import { WorkerId } from "@muster/core/worker/Worker"
+import * as WorkerUseCases from "@muster/core/worker/WorkerUseCases"
+import * as JobCommand from "@muster/app/commands/JobCommand"
+import * as WorkersCommand from "@muster/app/commands/WorkersCommand"
+import { codeOf } from "@muster/app/terminal/Exit"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, Schedule, type Scope } from "effect"
+import { CliOutput, Command } from "effect/cli"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { ask, environment, muster, operate, server, type ServerUrl, start } from "./operator.ts"
+
+const worker_id = WorkerId.make("worker-1")
+
+const registered = WorkerUseCases.registerWorker({
+  id: worker_id,
+  region: "local",
+  capacity: 2,
+  capabilities: { job_types: ["simulation"], labels: { note: "red \u001b[31m \u009b1m \u202e" } }
+})
+
+/** Claims the next job as soon as there is one, as a worker would. */
+const claimed = JobUseCases.claimJobs({
+  worker_id,
+  job_types: ["simulation"],
+  capacity: 2,
+  limit: 1,
+  nonce: "nonce-1"
+}).pipe(
+  Effect.map((jobs) => Option.fromUndefinedOr(jobs[0])),
+  Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
+  Effect.flatMap(Effect.fromOption),
+  Effect.map((job): Fence => ({ job_id: job.id, attempt: job.attempt, nonce: "nonce-1" })),
+  Effect.tap(JobUseCases.startJob)
+)
+
+const field = (json: string, ...path: ReadonlyArray<string>): unknown =>
+  path.reduce<any>((value, key) => value?.[key], JSON.parse(json))
+
+/** No control character but the line break. */
+const assertHarmless = (text: string) => assert.notMatch(text.replaceAll("\n", ""), /[\p{Cc}\u202e]/u)
+
+const live = <E>(name: string, test: Effect.Effect<void, E, ServerUrl | Ports | Scope.Scope>) =>
+  it.live(name, () => Effect.provide(test, server), 30_000)
+
+describe("muster job", () => {
+  live(
+    "submits, shows, lists and cancels; --json is what the server answered",
+    Effect.gen(function* () {
+      const submitted = yield* operate(
+        ["job", "submit", "simulation", "--id", "j-1", "--payload-file", "-", "--timeout", "30s", "--json"],
+        { input: '{"text": "\\u001b[2J\\u009b"}' }
+      )
+      assert.strictEqual(submitted.stderr, "")
+      assert.strictEqual(submitted.code, 0)
+      assertHarmless(submitted.stdout)
+      assert.deepStrictEqual(JSON.parse(submitted.stdout), {
+        ...(yield* ask("/jobs/j-1") as Effect.Effect<any>),
+        matching: { active: 0, registered: 0 }
+      })
+      assert.deepStrictEqual(field(submitted.stdout, "job", "payload"), { text: "\u001b[2J\u009b" })
+      assert.strictEqual(field(submitted.stdout, "job", "timeout_ms"), 30_000)
+
+      const [again, other, got, listed] = yield* Effect.all(
+        [
+          operate(["job", "submit", "simulation", "--id", "j-2"]),
+          operate(["job", "submit", "simulation", "--id", "j-1", "--payload", "1", "--json"]),
+          operate(["job", "get", "j-1"]),
+          operate(["jobs", "ls", "--limit", "1", "--json"])
+        ],
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(again, {
+        code: 0,
+        stdout: "job j-2 is submitted (pending); 0 active of 0 registered workers accept simulation\n",
+        stderr: "warning: no registered worker accepts simulation; the job waits\n"
+      })
+      assert.strictEqual(other.code, 1)
+      assert.strictEqual(other.stdout, "")
+      assert.strictEqual(field(other.stderr, "code"), "JobAlreadyExists")
+      assert.strictEqual(field(other.stderr, "status"), 409)
+      assert.strictEqual(got.code, 0)
+      assertHarmless(got.stdout)
+      assert.match(got.stdout, /^id +j-1\nstatus +pending\n/)
+      assert.include(got.stdout, String.raw`{"text":"\u001b[2J\u009b"}`)
+      assert.deepStrictEqual(JSON.parse(listed.stdout), yield* ask("/jobs?limit=1"))
+
+      const [all, rest, cancelled, missing] = yield* Effect.all(
+        [
+          operate(["job", "list", "--all"]),
+          operate(["job", "list", "--cursor", String(field(listed.stdout, "next_cursor")), "--json"]),
+          operate(["job", "cancel", "j-2"]),
+          operate(["job", "get", "j-3"])
+        ],
+        { concurrency: 2 }
+      )
+      assert.match(all.stdout, /^ID +STATUS.*\nj-2 .*\nj-1 .*\n$/)
+      assert.strictEqual(field(rest.stdout, "jobs", "0", "id"), "j-1")
+      assert.strictEqual(field(rest.stdout, "next_cursor"), null)
+      assert.deepStrictEqual(cancelled, { code: 0, stdout: "job j-2 is cancelled\n", stderr: "" })
+      assert.deepStrictEqual(missing, { code: 1, stdout: "", stderr: "error: job j-3 does not exist\n" })
+    })
+  )
+
+  live(
+    "--wait ends with the job: 0 when it completed, 1 when not",
+    Effect.gen(function* () {
+      yield* registered
+      const completed = yield* Effect.all(
+        [
+          operate(["job", "submit", "simulation", "--wait", "--json"]),
+          Effect.flatMap(claimed, (fence) => JobUseCases.completeJob(fence, { done: true }))
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(completed[0].stderr, "")
+      assert.strictEqual(completed[0].code, 0)
+      assert.strictEqual(field(completed[0].stdout, "job", "status"), "completed")
+      assert.deepStrictEqual(field(completed[0].stdout, "job", "result"), { done: true })
+      assert.deepStrictEqual(field(completed[0].stdout, "matching"), { active: 0, registered: 1 })
+
+      const failed = yield* Effect.all(
+        [
+          operate(["job", "submit", "simulation", "--wait"]),
+          Effect.flatMap(claimed, (fence) =>
+            JobUseCases.failJob(
+              fence,
+              { kind: "Rejected", message: "no \u001b[31m" },
+              { retry_count: 0, max_retries: 0 }
+            )
+          )
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(failed[0].code, 1)
+      assert.match(failed[0].stdout, /^status +failed$/m)
+      assert.match(failed[0].stderr, /^error: job \S+ failed: Rejected: no \\u001b\[31m\n$/)
+    })
+  )
+
+  live(
+    "Ctrl-C ends the waiting with 130 and leaves the job alone; SIGTERM with 143",
+    Effect.gen(function* () {
+      const env = yield* environment
+      const stored = (id: string) =>
+        JobQueries.getJob(JobId.make(id)).pipe(Effect.retry({ schedule: Schedule.spaced("20 millis") }))
+      const codes = yield* Effect.forEach(
+        [["SIGINT", "j-1"] as const, ["SIGTERM", "j-2"] as const],
+        ([signal, id]) =>
+          Effect.gen(function* () {
+            const running = yield* start(["job", "submit", "simulation", "--id", id, "--wait"], { env })
+            yield* stored(id)
+            yield* running.signal(signal)
+            const { code } = yield* running.ended
+            return [code, (yield* stored(id)).status]
+          }),
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(codes, [
+        [130, "pending"],
+        [143, "pending"]
+      ])
+    })
+  )
+
+  live(
+    "a reader that has seen enough ends the command quietly",
+    Effect.gen(function* () {
+      const env = yield* environment
+      yield* operate(["job", "submit", "simulation"])
+      for (const args of [["job", "list"], ["--help"]]) {
+        const running = yield* start(args, { env })
+        yield* running.stopReading
+        const { code, stderr } = yield* running.ended
+        assert.deepStrictEqual({ args, code, stderr }, { args, code: 0, stderr: "" })
+      }
+    })
+  )
+})
+
+describe("muster workers", () => {
+  live(
+    "lists and shows; nothing of what a worker says reaches the terminal raw",
+    Effect.gen(function* () {
+      const none = yield* operate(["workers", "list"])
+      assert.deepStrictEqual(none, { code: 0, stdout: "", stderr: "no workers\n" })
+      yield* registered
+      yield* WorkerUseCases.recordHeartbeat(worker_id)
+      const [table, list, block, shown, missing] = yield* Effect.all(
+        [
+          operate(["workers", "list"]),
+          operate(["workers", "ls", "--status", "pending", "--json"]),
+          operate(["workers", "show", "worker-1"]),
+          operate(["workers", "show", "worker-1", "--json"]),
+          operate(["workers", "show", "worker-2", "--json"])
+        ],
+        { concurrency: 2 }
+      )
+      assert.match(table.stdout, /^ID +STATUS .*\nworker-1 +pending +local +idle +2 +simulation +.*\n$/)
+      assert.deepStrictEqual(JSON.parse(list.stdout), yield* ask("/workers"))
+      assert.match(block.stdout, /^id +worker-1\nstatus +pending\n/)
+      assert.include(block.stdout, String.raw`note red \u001b[31m \u009b1m \u202e`)
+      assert.match(block.stdout, /\nheartbeats +.* \(\S+Z\)\n$/)
+      assertHarmless(block.stdout)
+      assertHarmless(shown.stdout)
+      assert.deepStrictEqual(JSON.parse(shown.stdout), {
+        ...(yield* ask("/workers/worker-1") as Effect.Effect<any>),
+        ...(yield* ask("/workers/worker-1/heartbeats") as Effect.Effect<any>)
+      })
+      assert.strictEqual(missing.code, 1)
+      assert.strictEqual(field(missing.stderr, "code"), "WorkerNotFound")
+    })
+  )
+})
+
+describe("a server that is not as expected", () => {
+  /** Something that speaks HTTP and is no Muster server. */
+  const stranger = Effect.acquireRelease(
+    Effect.callback<{ readonly url: string; readonly close: () => void }>((resume) => {
+      const server = createServer((_, response) => {
+        response.writeHead(404, { "content-type": "text/html" }).end("<h1>\u001b[2JNot here</h1>")
+      }).listen(0, "127.0.0.1", () => {
+        const { port } = server.address() as AddressInfo
+        resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, close: () => server.close() }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+  live(
+    "is named, with what to do about it",
+    Effect.gen(function* () {
+      const gone = yield* Effect.scoped(Effect.map(stranger, ({ url }) => url))
+      const { url } = yield* stranger
+      const [unreachable, json, strange, refused] = yield* Effect.all(
+        [
+          muster(["job", "list"], { env: { MUSTER_URL: gone } }),
+          muster(["workers", "list", "--json"], { env: { MUSTER_URL: gone } }),
+          muster(["job", "get", "j-1"], { env: { MUSTER_URL: url } }),
+          operate(["job", "list"], { env: { MUSTER_TOKEN: "another-token-of-mine" } })
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(unreachable.code, 1)
+      assert.strictEqual(
+        unreachable.stderr,
+        `error: no Muster server at ${gone} (ECONNREFUSED); start one with \`npm start\` or set MUSTER_URL\n`
+      )
+      assert.strictEqual(json.code, 1)
+      assert.strictEqual(field(json.stderr, "code"), "ServerUnreachable")
+      assert.strictEqual(strange.code, 1)
+      assert.match(strange.stderr, /^error: .*404.*\n$/)
+      assertHarmless(strange.stderr)
+      assert.strictEqual(refused.code, 1)
+      assert.include(refused.stderr, "MUSTER_TOKEN")
+    })
+  )
+})
+
+describe("wrong use", () => {
+  // Nothing listens there: what is wrong has to be found before anybody is asked.
+  const env = { MUSTER_URL: "http://127.0.0.1:2" }
+  const root = Command.make("muster").pipe(Command.withSubcommands([JobCommand.command, WorkersCommand.command]))
+
+  it.effect("is wrong whatever the command", () =>
+    Effect.gen(function* () {
+      for (const args of [
+        [],
+        ["frobnicate"],
+        ["job"],
+        ["job", "get"],
+        ["job", "get", "a/b"],
+        ["job", "cancel", ""],
+        ["job", "get", "a", "b"],
+        ["job", "list", "--limit", "0"],
+        ["job", "list", "--all", "--limit", "3"],
+        ["job", "list", "--status", "gone"],
+        ["job", "submit", "simulation", "--wiat"],
+        ["job", "submit", "simulation", "--timeout", "soon"],
+        ["job", "submit", "simulation", "--run-at", "2026-01-01T00:00:00"],
+        ["job", "submit", "simulation", "--priority", "101"],
+        ["job", "submit", "simulation", "--payload", "1", "--payload", "2"],
+        ["workers", "list", "--status", "gone"],
+        ["workers", "show", "a b"],
+        ["workers", "list", "stray"]
+      ]) {
+        const exit = yield* Effect.exit(Command.runWith(root, { version: "1" })(args))
+        assert.strictEqual(codeOf(exit, 130), 2, args.join(" "))
+      }
+    }).pipe(
+      Effect.provide(CliOutput.layerPresenter({ present: () => Effect.void })),
+      Effect.provide(NodeServices.layer)
+    )
+  )
+
+  it.live(
+    "exits with 2, and says why on standard error alone",
+    () =>
+      Effect.gen(function* () {
+        const lines = [
+          { args: ["job", "submit", "simulation", "stray"], says: 'Unexpected positional argument: "stray"' },
+          { args: ["job", "submit", "simulation", "--payload", "{x"], says: "--payload: not JSON" },
+          { args: ["workers"], says: "muster workers <subcommand>" },
+          { args: ["job", "list"], url: "http://user:secret@127.0.0.1:2", says: "MUSTER_URL" }
+        ]
+        yield* Effect.forEach(
+          lines,
+          Effect.fnUntraced(function* ({ args, says, url = env.MUSTER_URL }) {
+            const { code, stderr, stdout } = yield* muster(args, { env: { MUSTER_URL: url } })
+            assert.deepStrictEqual({ args, code, stdout }, { args, code: 2, stdout: "" })
+            assert.include(stderr, says)
+            assert.notInclude(stderr, "secret")
+          }),
+          { concurrency: 2 }
+        )
+        const json = yield* muster(["job", "get", "--json"], { env })
+        assert.strictEqual(json.code, 2)
+        assert.deepStrictEqual(JSON.parse(json.stderr), {
+          type: "urn:muster:problem:WrongUse",
+          code: "WrongUse",
+          detail: "Missing required argument: id"
+        })
+      }),
+    30_000
+  )
+
+  it.live(
+    "is not to ask for help",
+    () =>
+      Effect.gen(function* () {
+        const [help, version] = yield* Effect.all([muster(["job", "submit", "--help"]), muster(["--version"])], {
+          concurrency: 2
+        })
+        assert.strictEqual(help.code, 0)
+        assert.strictEqual(help.stderr, "")
+        assert.include(help.stdout, "--payload-file PATH")
+        assert.include(help.stdout, "EXAMPLES")
+        assert.match(version.stdout, /^muster \d+\.\d+\.\d+\n$/)
+      }),
+    30_000
+  )
+})
