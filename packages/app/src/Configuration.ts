@@ -7,18 +7,15 @@ import { longestPriorityStep, type QueueSettings } from "@muster/core/job/QueueS
 import { Name } from "@muster/core/Identifier"
 import type { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { WorkerId } from "@muster/core/worker/Worker"
+import { parseDuration } from "./terminal/Times.ts"
 
-const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-const durationText = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
-
-const toDuration = (text: string): Duration.Duration => {
-  const [, amount = "0", unit = "ms"] = durationText.exec(text) ?? []
-  return Duration.millis(Math.round(Number(amount) * units[unit as keyof typeof units]))
-}
+const toDuration = (text: string): Duration.Duration => Duration.millis(parseDuration(text) ?? 0)
 
 const duration = (shortest: Duration.Duration, longest = Duration.days(365)) =>
   Schema.String.check(
-    Schema.isPattern(durationText, { expected: "a duration such as 500ms, 10s, 5m or 1h" }).abort(),
+    Schema.makeFilter((text: string) => parseDuration(text) !== undefined, {
+      expected: "a duration such as 500ms, 10s, 5m or 1h"
+    }).abort(),
     Schema.makeFilter((text) => Duration.between(toDuration(text), { minimum: shortest, maximum: longest }), {
       expected: `a duration from ${Duration.format(shortest)} to ${Duration.format(longest)}`
     })
@@ -40,11 +37,17 @@ const url = (...protocols: ReadonlyArray<string>) =>
 
 const shortly = Duration.millis(10)
 
+const serverUrl = url("http", "https").check(
+  Schema.makeFilter((text) => !URL.canParse(text) || (new URL(text).username === "" && new URL(text).password === ""), {
+    expected: "a URL without credentials; a token goes into MUSTER_TOKEN"
+  })
+)
+
 /** Every variable, what it must look like, and its default. */
 const variables = {
   MUSTER_HOST: { schema: Schema.NonEmptyString, default: "127.0.0.1" },
   MUSTER_PORT: { schema: integer(0, 65_535), default: "3331" },
-  MUSTER_URL: { schema: url("http", "https"), default: "http://127.0.0.1:3331" },
+  MUSTER_URL: { schema: serverUrl, default: "http://127.0.0.1:3331" },
   MUSTER_TOKEN: { schema: Schema.String.check(Schema.isMinLength(16)), default: undefined },
   MUSTER_QUEUE: { schema: Name, default: "default" },
   MUSTER_ACTIVATION_INTERVAL: { schema: duration(shortly), default: "10s" },

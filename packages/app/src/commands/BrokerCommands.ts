@@ -42,6 +42,7 @@ export const up = Command.make("up", flags, run({ withWorkers: true })).pipe(
   Command.withDescription(
     "Start a whole broker in this process, with a machine of two simulated workers. In memory, unless DATABASE_URL and REDIS_URL are set"
   ),
+  Command.withShortDescription("Start a whole broker in this process, with two simulated workers"),
   Command.withExamples([
     { command: "muster up", description: "On http://127.0.0.1:3331; what `npm start` runs" },
     { command: "muster up --port 4000", description: "On another port" }
@@ -52,6 +53,7 @@ export const server = Command.make("server", flags, run({ withWorkers: false }))
   Command.withDescription(
     "Start a server: the HTTP API and the checks of workers and jobs. Any number may share one PostgreSQL (DATABASE_URL) and Redis (REDIS_URL)"
   ),
+  Command.withShortDescription("Start a server: the HTTP API and the checks of workers and jobs"),
   Command.withExamples([
     {
       command: "DATABASE_URL=postgres://… REDIS_URL=redis://… muster server",

@@ -10,5 +10,6 @@ export const command = Command.make("demo", {}, () =>
 ).pipe(
   Command.withDescription(
     "Show the life of a worker, in memory and with short periods: it registers, beats, becomes active, goes offline in silence, and comes back"
-  )
+  ),
+  Command.withShortDescription("Show the life of a worker in a few seconds")
 )

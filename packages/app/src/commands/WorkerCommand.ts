@@ -15,6 +15,7 @@ export const command = Command.make("worker", {}, () =>
   Command.withDescription(
     "Start a worker: registers and beats at MUSTER_URL, claims jobs from REDIS_URL. WORKER_ID is its stable name, CONNECTORS its worker type"
   ),
+  Command.withShortDescription("Start a worker: registers, beats, claims and runs jobs"),
   Command.withExamples([
     {
       command: "WORKER_ID=gpu-1-worker-simulation-0 CONNECTORS=simulation REDIS_URL=redis://… muster worker",

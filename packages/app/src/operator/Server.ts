@@ -55,12 +55,6 @@ export const ask = <A, E>(call: Effect.Effect<[A, HttpClientResponse.HttpClientR
 /** A client for the configured server. */
 export const connect = Effect.gen(function* () {
   const { token, url } = yield* Configuration.read(environment)
-  const { password, username } = new URL(url)
-  if (username !== "" || password !== "") {
-    return yield* new Configuration.WrongUse({
-      problems: ["MUSTER_URL: it has credentials, which are not sent; MUSTER_TOKEN is what a server asks for"]
-    })
-  }
   return yield* MusterClient.make({ baseUrl: url, token })
 }).pipe(Effect.provide(FetchHttpClient.layer))
 

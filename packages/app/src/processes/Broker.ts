@@ -6,7 +6,7 @@ import * as WorkerLayers from "@muster/impl/WorkerLayers"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
-import { Console, Effect, Layer } from "effect"
+import { Console, Effect, Layer, Schema } from "effect"
 import { HttpServer } from "effect/http"
 import { type Configuration, requireTokenOffLoopback, WrongUse } from "../Configuration.ts"
 import { version } from "../Version.ts"
@@ -60,6 +60,24 @@ const greeting = (url: string, stores: string, workers: ReadonlyArray<string>) =
   "Ctrl-C stops it."
 ]
 
+/** The server could not listen where it was told to. */
+export class CannotListen extends Schema.TaggedError<CannotListen>("@muster/app/processes/Broker/CannotListen")(
+  "CannotListen",
+  {
+    address: Schema.String,
+    code: Schema.String
+  }
+) {
+  override get message() {
+    return this.code === "EADDRINUSE"
+      ? `${this.address} is taken by another process; choose another with --port or MUSTER_PORT`
+      : `cannot listen on ${this.address} (${this.code}); choose another with --host and --port`
+  }
+}
+
+const codeOf = (cause: unknown): string =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown reason"
+
 /** Runs a server until it is interrupted. */
 export const run = Effect.fnUntraced(function* (
   configuration: Configuration,
@@ -94,6 +112,10 @@ export const run = Effect.fnUntraced(function* (
       Layer.provide(server),
       Layer.provide(stores.layer),
       Layer.provide(settings(configuration))
+    )
+  ).pipe(
+    Effect.catchTag("ServeError", ({ cause }) =>
+      Effect.fail(new CannotListen({ address: `${host}:${port}`, code: codeOf(cause) }))
     )
   )
 })
