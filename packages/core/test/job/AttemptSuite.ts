@@ -137,6 +137,7 @@ export const attemptSuite = (layer: QueueLayer): void => {
       assert.strictEqual((yield* Effect.flip(queue.fail(completed!, late, null)))._tag, "LeaseLost")
       assert.strictEqual((yield* Effect.flip(queue.giveBack(completed!)))._tag, "LeaseLost")
       assert.strictEqual((yield* Effect.flip(queue.start(completed!)))._tag, "LeaseLost")
+      yield* refusedWhole({ ...completed!, nonce: "made up" })
       assert.deepStrictEqual(yield* jobNow("completed"), first)
 
       const gone = yield* queue.fail(failed!, late, null)

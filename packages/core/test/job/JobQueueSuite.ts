@@ -13,10 +13,20 @@ import { tickSuite } from "./TickSuite.ts"
 /** Registers the suite for one layer, which is built anew for every test. */
 export const suite = (name: string, layer: QueueLayer): void => {
   describe(`JobQueue (${name})`, () => {
-    describe("submit", () => submitSuite(layer))
-    describe("order", () => orderSuite(layer))
-    describe("attempt", () => attemptSuite(layer))
-    describe("time", () => tickSuite(layer))
-    describe("list", () => listSuite(layer))
+    describe("submit", () => {
+      submitSuite(layer)
+    })
+    describe("order", () => {
+      orderSuite(layer)
+    })
+    describe("attempt", () => {
+      attemptSuite(layer)
+    })
+    describe("time", () => {
+      tickSuite(layer)
+    })
+    describe("list", () => {
+      listSuite(layer)
+    })
   })
 }

@@ -46,7 +46,15 @@ export const orderSuite = (layer: QueueLayer): void => {
       yield* submit("day-and-more", { workflow_datetime: yield* inSeconds(-30 * 3_600) })
       yield* submit("much-more", { workflow_datetime: yield* inSeconds(-300 * 3_600) })
       yield* submit("hour", { workflow_datetime: yield* inSeconds(-3_600) })
-      assert.deepStrictEqual(yield* claimedIds(), ["day-and-more", "much-more", "hour", "now", "future"])
+      yield* submit("after-future")
+      assert.deepStrictEqual(yield* claimedIds(), [
+        "day-and-more",
+        "much-more",
+        "hour",
+        "now",
+        "future",
+        "after-future"
+      ])
     })
   )
 
@@ -76,6 +84,19 @@ export const orderSuite = (layer: QueueLayer): void => {
       )
     }),
     { priorityStep: longestPriorityStep }
+  )
+
+  test(
+    "equal ranks go by submission, across job types too, and a run_at gone by changes nothing",
+    Effect.gen(function* () {
+      const workflow_datetime = yield* inSeconds(-60)
+      const run_at = yield* inSeconds(-600)
+      const ids = Array.from({ length: 12 }, (_, n) => `j${n}`)
+      for (const [n, id] of ids.entries()) {
+        yield* submit(id, { service_required: n % 3 === 0 ? "a" : "b", workflow_datetime, run_at })
+      }
+      assert.deepStrictEqual(yield* claimedIds(["b", "a"]), ids)
+    })
   )
 
   test(

@@ -58,29 +58,30 @@ const make = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
   let state: "new" | "ready" | "away" | "closed" = "new"
   /** Why the connection is away: the client itself only says that it is. */
   let reason: unknown
-  const client = yield* Effect.acquireRelease(
-    Effect.sync(() => new Client(address, options)),
-    (client) =>
-      Effect.sync(() => {
-        state = "closed"
-        client.disconnect()
-      })
+  const connect = () => {
+    const client = new Client(address, options)
+    client.on("error", (error) => {
+      reason = error
+    })
+    client.on("ready", () => {
+      if (state === "away") log(Effect.logInfo("Redis is back"))
+      state = "ready"
+      reason = undefined
+    })
+    client.on("close", () => {
+      if (state === "away" || state === "closed") return
+      state = "away"
+      const annotations = { reason: String(reason ?? "connection closed") }
+      log(Effect.annotateLogs(Effect.logWarning(`${fromCause(reason).detail}; trying on`), annotations))
+    })
+    return client
+  }
+  const client = yield* Effect.acquireRelease(Effect.sync(connect), (client) =>
+    Effect.sync(() => {
+      state = "closed"
+      client.disconnect()
+    })
   )
-  client.on("error", (error) => {
-    reason = error
-  })
-  client.on("ready", () => {
-    if (state === "away") log(Effect.logInfo("Redis is back"))
-    state = "ready"
-    reason = undefined
-  })
-  client.on("close", () => {
-    if (state === "away" || state === "closed") return
-    state = "away"
-    log(
-      Effect.logWarning(`${fromCause(reason).detail}; trying on`).pipe(Effect.annotateLogs({ reason: String(reason) }))
-    )
-  })
 
   // Commands would fail until the first attempt is through, one way or the other.
   yield* Effect.callback<void>((resume) => {

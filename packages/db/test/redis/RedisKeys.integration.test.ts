@@ -1,14 +1,12 @@
 /** Facts of the store that the port cannot show: its keys, its fixed settings, its server's settings. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
+import { QueueSettings } from "@muster/core/job/QueueSettings"
 import * as Redis from "@muster/db/redis/Redis"
 import * as RedisServer from "@muster/db/redis/RedisServer"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
-import { claim, inSeconds, jobId, StoreTime, submit } from "../../../core/test/job/QueueTest.ts"
-import { Layer } from "effect"
-import { QueueSettings } from "@muster/core/job/QueueSettings"
-import { settings } from "../../../core/test/job/QueueTest.ts"
+import { claim, inSeconds, jobId, settings, StoreTime, submit } from "../../../core/test/job/QueueTest.ts"
 import { queueOn, redisCli } from "./OwnRedis.ts"
 import { queueAt } from "./RedisQueueTest.ts"
 
