@@ -75,6 +75,10 @@ const results = [
     ...["--lspconfig", JSON.stringify(effectRules)]
   ]),
   passes("lockfiles", process.execPath, [join(root, "tools", "completeLockfile.ts"), "--check"]),
+  passes("generated function library (`node lua/build.ts` repairs it)", process.execPath, [
+    join(root, "lua", "build.ts"),
+    "--check"
+  ]),
   lua()
 ]
 process.exitCode = results.every(Boolean) ? 0 : 1
