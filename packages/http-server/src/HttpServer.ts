@@ -19,6 +19,7 @@ import * as Fallback from "./Fallback.ts"
 import { HttpSettings } from "./HttpSettings.ts"
 import * as LocalOrigin from "./LocalOrigin.ts"
 import { answer } from "./ProblemAnswer.ts"
+import * as RefuseUnasked from "./RefuseUnasked.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
@@ -65,7 +66,10 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = 
   DocumentRoutes.layer,
   WrongMethods.layer,
   door
-).pipe(Layer.provide([WorkerRoutes.layer, JobRoutes.layer, SystemRoutes.layer]), Layer.provide([bodyLimit, spans]))
+).pipe(
+  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, SystemRoutes.layer]),
+  Layer.provide([RefuseUnasked.layer, bodyLimit, spans])
+)
 
 /**
  * Ids are judged by their schema, not by how much of a URL the router looks at; a path means one thing only. Node

@@ -2,7 +2,6 @@
  * What a body must be before it is read: JSON, and within the limit. A form is refused although it might hold JSON,
  * because forms are what a foreign page can send without asking first.
  */
-import { Effect } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import * as Problems from "./contract/Problems.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
@@ -11,7 +10,7 @@ const json = /^application\/json *(?:;|$)/i
 const longest = 200
 
 /** Whether the request says that a body follows. */
-const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+export const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
 
 export const tooLarge = (settings: HttpSettings): Problems.PayloadTooLarge =>
@@ -43,17 +42,3 @@ export const check =
       ? undefined
       : unsupported(`is encoded as ${coding.slice(0, longest)}`)
   }
-
-const requireEmpty = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-  const text = yield* Effect.orDie(request.text)
-  if (/^\s*(?:\{\s*\})?\s*$/.test(text)) return
-  const message = "this route takes no body, or an empty object"
-  return yield* new Problems.InvalidRequest({ detail: message, errors: [{ path: "", message }] })
-})
-
-/** For routes that take no body: one that says something is refused, because nobody would listen to it. */
-export const refused = <A, E, R>(
-  request: HttpServerRequest.HttpServerRequest,
-  route: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | Problems.InvalidRequest, R> =>
-  hasBody(request) ? Effect.andThen(requireEmpty(request), route) : route

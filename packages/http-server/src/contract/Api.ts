@@ -4,22 +4,32 @@
  */
 import { HttpApi, OpenApi } from "effect/http-api"
 import { JobsApi } from "./JobsApi.ts"
+import { NothingUnasked } from "./NothingUnasked.ts"
 import { SystemApi } from "./SystemApi.ts"
 import { WorkersApi } from "./WorkersApi.ts"
 
 /** Everything wrong with a request is said at once, and what is not known is refused rather than ignored. */
 const strict = { errors: "all", onExcessProperty: "error" } as const
 
+/** A server may ask for a token; whether this one does, no contract knows. */
+const withToken = (document: Record<string, any>) => ({
+  ...document,
+  security: [{}, { token: [] }],
+  components: { ...document["components"], securitySchemes: { token: { type: "http", scheme: "bearer" } } }
+})
+
 export class Api extends HttpApi.make("muster")
   .add(WorkersApi)
   .add(JobsApi)
   .add(SystemApi)
+  .middleware(NothingUnasked)
   .annotate(HttpApi.PayloadParseOptions, strict)
   .annotate(HttpApi.QueryParseOptions, strict)
   .annotateMerge(
     OpenApi.annotations({
       title: "Muster",
       version: "1",
-      description: "Routes jobs to the machines that can run them."
+      description: "Routes jobs to the machines that can run them.",
+      transform: withToken
     })
   ) {}

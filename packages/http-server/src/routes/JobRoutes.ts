@@ -6,7 +6,6 @@ import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 import { JobKnown, jobsPerPage, JobStored, type JobSubmission } from "../contract/JobsApi.ts"
-import * as RequestBody from "../RequestBody.ts"
 import * as CoreAnswers from "./CoreAnswers.ts"
 import * as Stores from "./Stores.ts"
 
@@ -29,8 +28,7 @@ export const layer = HttpApiBuilder.group(
       list: ({ query }) =>
         JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
       get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
-      cancel: ({ params, request }) =>
-        RequestBody.refused(request, JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores))
+      cancel: ({ params }) => JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores)
     })
   })
 )

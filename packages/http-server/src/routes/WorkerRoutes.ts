@@ -5,7 +5,6 @@ import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 import { heartbeatsPerPage, workersPerPage } from "../contract/WorkersApi.ts"
-import * as RequestBody from "../RequestBody.ts"
 import * as CoreAnswers from "./CoreAnswers.ts"
 import * as Stores from "./Stores.ts"
 
@@ -36,11 +35,7 @@ export const layer = HttpApiBuilder.group(
       list: ({ query }) => listWorkers(query).pipe(answered, withStores),
       get: ({ params }) => WorkerQueries.getWorkerWithMetadata(params.id).pipe(asWorker, answered, withStores),
       unregister: ({ params }) => WorkerUseCases.unregisterWorker(params.id).pipe(answered, withStores),
-      heartbeat: ({ params, request }) =>
-        RequestBody.refused(
-          request,
-          WorkerUseCases.recordHeartbeat(params.id).pipe(Effect.as({}), answered, withStores)
-        ),
+      heartbeat: ({ params }) => WorkerUseCases.recordHeartbeat(params.id).pipe(Effect.as({}), answered, withStores),
       heartbeats: ({ params, query }) =>
         WorkerQueries.getHeartbeatHistory(params.id, query.limit ?? heartbeatsPerPage.fallback).pipe(
           Effect.map((heartbeats) => ({ heartbeats })),

@@ -1,0 +1,168 @@
+import { assert, layer } from "@effect/vitest"
+import * as JobUseCases from "@muster/core/job/JobUseCases"
+import { WorkerId } from "@muster/core/worker/Worker"
+import { Effect } from "effect"
+import { expectProblem, pathsOf } from "./problems.ts"
+import { ask, register, server, submit } from "./TestServer.ts"
+
+layer(server())("the routes of jobs", (it) => {
+  it.effect("submit a job, with all that was left out filled in", () =>
+    Effect.gen(function* () {
+      const answer = yield* ask("POST", "/jobs", { body: { service_required: "lonely" } })
+      assert.strictEqual(answer.status, 201)
+      const { job, matching } = answer.json
+      assert.deepInclude(job, {
+        service_required: "lonely",
+        status: "pending",
+        payload: {},
+        requirements: {},
+        priority: 50,
+        max_retries: 3,
+        customer_id: null,
+        attempt: 0,
+        worker_id: null,
+        result: null
+      })
+      assert.isAbove(job.id.length, 10)
+      assert.deepStrictEqual(matching, { active: 0, registered: 0 })
+    })
+  )
+
+  it.effect("keep everything a caller says", () =>
+    Effect.gen(function* () {
+      const said = {
+        id: "said",
+        service_required: "simulation",
+        payload: { nested: [1, null, { deep: true }] },
+        requirements: {},
+        priority: 0,
+        workflow_id: "w",
+        workflow_priority: 100,
+        workflow_datetime: "2026-01-01T00:00:00.000Z",
+        customer_id: "c",
+        max_retries: 0,
+        timeout_ms: 1_000,
+        run_at: "2999-01-01T00:00:00.000Z",
+        expires_at: "2999-01-02T00:00:00.000Z",
+        metadata: { any: "thing" }
+      }
+      const answer = yield* ask("POST", "/jobs", { body: { ...said, if_unmatchable: "wait" } })
+      assert.strictEqual(answer.status, 201)
+      assert.deepInclude(answer.json.job, { ...said, status: "scheduled" })
+      assert.deepStrictEqual((yield* ask("GET", "/jobs/said")).json.job, answer.json.job)
+    })
+  )
+
+  it.effect("take any JSON as payload, null included", () =>
+    Effect.gen(function* () {
+      for (const payload of [null, 0, "text", [1, [2]], { a: null }]) {
+        const answer = yield* ask("POST", "/jobs", { body: { service_required: "simulation", payload } })
+        assert.strictEqual(answer.status, 201)
+        assert.deepStrictEqual(answer.json.job.payload, payload)
+      }
+    })
+  )
+
+  it.effect("take the older name of service_required", () =>
+    Effect.gen(function* () {
+      const older = yield* ask("POST", "/jobs", { body: { job_type: "simulation" } })
+      assert.strictEqual(older.json.job.service_required, "simulation")
+      assert.notProperty(older.json.job, "job_type")
+      assert.strictEqual((yield* ask("POST", "/jobs", { body: { job_type: "a", service_required: "a" } })).status, 201)
+      const both = yield* ask("POST", "/jobs", { body: { job_type: "a", service_required: "b" } })
+      assert.deepStrictEqual(pathsOf(expectProblem(both, 400, "InvalidRequest")), ["job_type"])
+      const neither = yield* ask("POST", "/jobs", { body: {} })
+      assert.deepStrictEqual(pathsOf(expectProblem(neither, 400, "InvalidRequest")), ["service_required"])
+    })
+  )
+
+  it.effect("find a job that was submitted before, and refuse its id for another", () =>
+    Effect.gen(function* () {
+      const body = { id: "again", service_required: "simulation", payload: { a: 1, b: 2 } }
+      assert.strictEqual((yield* ask("POST", "/jobs", { body })).status, 201)
+      const again = yield* ask("POST", "/jobs", { body: { ...body, payload: { b: 2, a: 1 } } })
+      assert.strictEqual(again.status, 200)
+      assert.strictEqual(again.json.job.id, "again")
+      assert.isObject(again.json.matching)
+      const other = yield* ask("POST", "/jobs", { body: { ...body, priority: 51 } })
+      assert.strictEqual(expectProblem(other, 409, "JobAlreadyExists").id, "again")
+    })
+  )
+
+  it.effect("count the workers that match, and refuse where none ever could", () =>
+    Effect.gen(function* () {
+      const body = { id: "choosy", service_required: "rare", if_unmatchable: "reject" }
+      const refused = expectProblem(yield* ask("POST", "/jobs", { body }), 409, "NotMatchable")
+      assert.strictEqual(refused.service_required, "rare")
+      expectProblem(yield* ask("GET", "/jobs/choosy"), 404, "JobNotFound")
+
+      yield* register("rare-worker", { capabilities: { job_types: ["rare"] } })
+      const taken = yield* ask("POST", "/jobs", { body })
+      assert.strictEqual(taken.status, 201)
+      assert.deepStrictEqual(taken.json.matching, { active: 0, registered: 1 })
+    })
+  )
+
+  it.effect("list jobs page by page, newest first", () =>
+    Effect.gen(function* () {
+      const ids: Array<string> = []
+      for (let n = 0; n < 5; n++) ids.push(yield* submit({ service_required: "listed" }))
+      yield* ask("POST", `/jobs/${ids[0]}/cancel`)
+
+      const listed: Array<string> = []
+      let cursor: string | null = ""
+      while (cursor !== null) {
+        const query = `/jobs?service_required=listed&status=pending&limit=2${cursor === "" ? "" : `&cursor=${cursor}`}`
+        const page: any = (yield* ask("GET", query)).json
+        listed.push(...page.jobs.map(({ id }: { id: string }) => id))
+        cursor = page.next_cursor
+      }
+      assert.deepStrictEqual(listed, ids.slice(1).toReversed())
+      expectProblem(yield* ask("GET", "/jobs?cursor=nonsense"), 400, "InvalidCursor")
+    })
+  )
+
+  it.effect("show a job and cancel it once and for all", () =>
+    Effect.gen(function* () {
+      const id = yield* submit()
+      assert.strictEqual((yield* ask("GET", `/jobs/${id}`)).json.job.status, "pending")
+      assert.strictEqual((yield* ask("POST", `/jobs/${id}/cancel`)).json.job.status, "cancelled")
+      assert.strictEqual((yield* ask("POST", `/jobs/${id}/cancel`)).status, 200)
+      expectProblem(yield* ask("GET", "/jobs/unknown"), 404, "JobNotFound")
+      expectProblem(yield* ask("POST", "/jobs/unknown/cancel"), 404, "JobNotFound")
+      expectProblem(
+        yield* ask("POST", `/jobs/${id}/cancel`, { body: { reason: "nobody reads this" } }),
+        400,
+        "InvalidRequest"
+      )
+    })
+  )
+
+  it.effect("show what a worker made of a job", () =>
+    Effect.gen(function* () {
+      const id = yield* submit({ service_required: "run" })
+      const worker_id = WorkerId.make("runner")
+      const [job] = yield* JobUseCases.claimJobs({
+        worker_id,
+        job_types: ["run"],
+        capacity: 1,
+        limit: 1,
+        nonce: "claim-1"
+      })
+      if (job === undefined) return assert.fail("nothing was claimed")
+      const fence = { job_id: job.id, attempt: job.attempt, nonce: "claim-1" }
+      yield* JobUseCases.startJob(fence)
+      yield* JobUseCases.reportProgress(fence, { percent: 40, message: "half way, nearly" })
+      const running = (yield* ask("GET", `/jobs/${id}`)).json.job
+      assert.deepInclude(running, { status: "processing", worker_id: "runner", attempt: 1 })
+      assert.deepStrictEqual(running.progress, { percent: 40, message: "half way, nearly" })
+
+      yield* JobUseCases.completeJob(fence, { images: [1, 2] })
+      const done = (yield* ask("GET", `/jobs/${id}`)).json.job
+      assert.strictEqual(done.status, "completed")
+      assert.deepStrictEqual(done.result, { images: [1, 2] })
+      const problem = expectProblem(yield* ask("POST", `/jobs/${id}/cancel`), 400, "InvalidStateTransition")
+      assert.deepInclude(problem, { subject: "job", from: "completed", to: "cancelled" })
+    })
+  )
+})
