@@ -11,7 +11,11 @@ export default defineConfig({
     projects: [
       {
         resolve: { alias },
-        test: { name: "unit", include: ["{packages/*/test,docs/examples}/**/*.test.ts"], exclude: ["**/*.integration.test.ts"] }
+        test: {
+          name: "unit",
+          include: ["{packages/*/test,docs/examples}/**/*.test.ts"],
+          exclude: ["**/*.integration.test.ts"]
+        }
       },
       {
         resolve: { alias },

@@ -47,7 +47,12 @@ const process = (settings: typeof Settings.Type) =>
       if (step >= failAt && failure !== undefined) {
         return yield* new ConnectorFailure({ kind: failure, message: `simulated failure at step ${step}` })
       }
-      yield* report({ percent: (100 * step) / total_steps, message: `step ${step} of ${total_steps}`, step, total_steps })
+      yield* report({
+        percent: (100 * step) / total_steps,
+        message: `step ${step} of ${total_steps}`,
+        step,
+        total_steps
+      })
     }
     return { simulated: true, duration_ms, steps: total_steps }
   })
