@@ -1,5 +1,5 @@
 /** Background work that runs for as long as its scope, whatever happens in one round. */
-import { Cause, type Duration, Effect, Option, Predicate, Ref, Schedule, type Scope } from "effect"
+import { Cause, Duration, Effect, Option, Predicate, Ref, type Scope } from "effect"
 
 /** What a log needs to say about a store that is away: its own words. Anything else is logged whole. */
 const wordsOfOutage = (cause: Cause.Cause<unknown>): Option.Option<string> =>
@@ -9,10 +9,12 @@ const wordsOfOutage = (cause: Cause.Cause<unknown>): Option.Option<string> =>
       : Option.none()
   )
 
+/** How long to wait after a round that failed, where the interval is longer: an outage should not outlast itself. */
+const afterFailure = Duration.seconds(1)
+
 /**
- * Forks `round` to run now and then `interval` after each end. A failure or defect costs that round, and the next one
- * comes as planned. The first of a row of failures is logged, and the end of the row: an outage of a store must not
- * bury everything else.
+ * Forks `round` to run now and then `interval` after each end. A failure or defect costs that round alone. The first
+ * of a row of failures is logged, and the end of the row: an outage of a store must not bury everything else.
  */
 export const recurring = <A, E, R>(
   fiber: string,
@@ -32,11 +34,11 @@ export const recurring = <A, E, R>(
     const worked = Effect.flatMap(Ref.getAndSet(failing, false), (before) =>
       before ? Effect.logInfo(`${fiber} works again`) : Effect.void
     )
-    yield* round.pipe(
+    const next = round.pipe(
       Effect.andThen(worked),
-      Effect.catchCause(failed),
-      Effect.repeat(Schedule.spaced(interval)),
-      Effect.annotateLogs({ fiber }),
-      Effect.forkScoped
+      Effect.as(interval),
+      Effect.catchCause((cause) => Effect.as(failed(cause), Duration.min(interval, afterFailure))),
+      Effect.flatMap(Effect.sleep)
     )
+    yield* Effect.forkScoped(Effect.annotateLogs(Effect.forever(next), { fiber }))
   })

@@ -6,6 +6,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { Ports } from "@muster/core/Ports"
 import * as WorkerScheduler from "@muster/core/worker/WorkerScheduler"
+import * as UnreadableRequests from "@muster/http-server/UnreadableRequests"
 import { Layer } from "effect"
 import { HttpServer, type HttpServerError } from "effect/http"
 import { createServer } from "node:http"
@@ -24,7 +25,7 @@ const keepAliveTimeout = 65_000
 export const layer = (address: Address): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.mergeAll(WorkerLayers.httpRoutes, WorkerScheduler.layer, JobScheduler.layer).pipe(
     Layer.provideMerge(
-      NodeHttpServer.layer(() => createServer({ keepAliveTimeout }), {
+      NodeHttpServer.layer(() => UnreadableRequests.answered(createServer({ keepAliveTimeout })), {
         ...address,
         gracefulShutdownTimeout: "1 second"
       })

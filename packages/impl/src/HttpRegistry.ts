@@ -12,6 +12,8 @@ const classify = (error: { readonly _tag: string; readonly message: string }) =>
     case "ServerUnreachable":
     case "StoreUnavailable":
     case "InternalError":
+    // A proxy in between that cannot reach the server either.
+    case "HttpClientError":
       return new RegistryUnreachable({ message: error.message, cause: error })
     default:
       return new RegistryRefused({ message: error.message })

@@ -69,8 +69,11 @@ export const unregisterWorker = Effect.fn("WorkerUseCases.unregisterWorker")(fun
   if (!removed && returned.length === 0) return yield* new WorkerNotFound({ id })
 })
 
-/** Records that the worker is alive, by the store's clock. Changes no state: the scheduler does. */
-export const recordHeartbeat = Effect.fn("WorkerUseCases.recordHeartbeat")(function* (id: WorkerId) {
+/**
+ * Records that the worker is alive, by the store's clock. Changes no state: the scheduler does. Untraced: a fleet
+ * beats thousands of times a second, and a span costs more than the rest of the call.
+ */
+export const recordHeartbeat = Effect.fnUntraced(function* (id: WorkerId) {
   const heartbeats = yield* HeartbeatStore
   yield* heartbeats.record(id)
 })
