@@ -2,7 +2,7 @@
  * A server of the broker: the routes on a socket, and the fibers that look after workers and jobs. Any number of them
  * may run on the same stores.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { Ports } from "@muster/core/Ports"
 import * as WorkerScheduler from "@muster/core/worker/WorkerScheduler"

@@ -2,7 +2,7 @@
  * A worker as a process of its own: it registers and beats over HTTP, claims from the queue in Redis, and never opens
  * the registry's store.
  */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"

@@ -1,5 +1,5 @@
 /** The server process: stores, routes and schedulers, and on request a machine of simulated workers. */
-import { NetAddress } from "effect/net"
+import * as NetAddress from "effect/net/NetAddress"
 import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
