@@ -37,6 +37,7 @@ const failing = (unavailable: boolean) => {
       record: (id) => Effect.fail(new HeartbeatFailed({ id, ...failure("HeartbeatStore.record", unavailable) }))
     }),
     Layer.mock(JobQueue, {
+      submit: () => queue("JobQueue.submit"),
       get: () => queue("JobQueue.get"),
       list: () => queue("JobQueue.list"),
       cancel: () => queue("JobQueue.cancel"),
@@ -56,6 +57,7 @@ const requests = [
   ["GET", "/workers/w/heartbeats", undefined],
   ["PUT", "/workers/w/status", { status: "active" }],
   ["POST", "/jobs", { service_required: "a" }],
+  ["POST", "/jobs", { service_required: "a", if_unmatchable: "reject" }],
   ["GET", "/jobs", undefined],
   ["GET", "/jobs/j", undefined],
   ["POST", "/jobs/j/cancel", undefined]

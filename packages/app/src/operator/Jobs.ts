@@ -60,8 +60,11 @@ const awaitEnd = Effect.fnUntraced(function* (client: MusterClient, id: JobId, j
 
 const member = (body: unknown, key: string): unknown => (Predicate.hasProperty(body, key) ? body[key] : undefined)
 
-const accepting = ({ active, registered }: JobStored["matching"], service: string): string =>
-  `${active} active of ${registered} registered ${registered === 1 ? "worker accepts" : "workers accept"} ${service}`
+const accepting = (matching: JobStored["matching"], service: string): string => {
+  if (matching === null) return "the registry is away, so who accepts it is not known"
+  const { active, registered } = matching
+  return `${active} active of ${registered} registered ${registered === 1 ? "worker accepts" : "workers accept"} ${service}`
+}
 
 /** `muster job submit` */
 export const submit = Effect.fn("Jobs.submit")(function* (
@@ -73,7 +76,7 @@ export const submit = Effect.fn("Jobs.submit")(function* (
   const { body, value } = yield* Server.ask(client.jobs.submit({ payload, responseMode }))
   const { job, matching } = value
   if (!json) {
-    if (matching.registered === 0) {
+    if (matching?.registered === 0) {
       yield* Output.note(`warning: no registered worker accepts ${job.service_required}; the job waits`)
     }
     const done = value instanceof JobKnown ? "was submitted before" : "is submitted"

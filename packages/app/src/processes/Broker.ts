@@ -39,6 +39,8 @@ const settings = (configuration: Configuration) =>
     Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
   )
 
+const defaultUrl = "http://127.0.0.1:3331"
+
 const greeting = (url: string, stores: string, workers: ReadonlyArray<string>) => [
   `Muster ${version} is ready on ${url}`,
   "",
@@ -53,8 +55,9 @@ const greeting = (url: string, stores: string, workers: ReadonlyArray<string>) =
         "",
         `  curl -s ${url}/jobs -H 'content-type: application/json' \\`,
         `    -d '{"service_required": "simulation", "payload": {"duration_ms": 2000}}'`,
-        "  npx muster job list",
-        "  npx muster workers list",
+        ...["job list", "workers list"].map(
+          (command) => `  ${url === defaultUrl ? "" : `MUSTER_URL=${url} `}npx muster ${command}`
+        ),
         ""
       ]),
   "Ctrl-C stops it."

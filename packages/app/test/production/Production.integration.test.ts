@@ -210,6 +210,18 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         assert.strictEqual(refused.status, 503)
         assert.isNotNull(refused.headers.get("retry-after"))
         assert.strictEqual((yield* send(`${url}/health`)).status, 200)
+        // Jobs need the queue alone: they are taken and run while the registry is away.
+        const taken = yield* send(`${url}/jobs`, "POST", {
+          service_required: "simulation",
+          payload: { duration_ms: 10 }
+        })
+        assert.strictEqual(taken.status, 201)
+        const { id } = (yield* Schema.decodeUnknownEffect(JobAnswer)(taken.body)).job
+        yield* jobBecomes(id, "completed")
+        const unknown = yield* send(`${url}/jobs`, "POST", { service_required: "never-asked-before" })
+        assert.containSubset(unknown.body, { matching: null })
+        const picky = { service_required: "never-asked-before", if_unmatchable: "reject" }
+        assert.strictEqual((yield* send(`${url}/jobs`, "POST", picky)).status, 503)
         yield* postgres.restart
         yield* eventually("ready", send(`${url}/ready`), ({ status }) => status === 200)
         const late = yield* send(`${url}/workers`, "POST", { id: "late", region: "eu", capacity: 1 })

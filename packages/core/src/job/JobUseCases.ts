@@ -12,8 +12,10 @@ import { NotMatchable } from "./JobErrors.ts"
 const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.randomUUID()))
 
 /**
- * Stores a job, and says how many workers accept it. The same id with an equal request finds the job that is there;
- * with another request it is refused.
+ * Stores a job, and says how many workers accept it: null when the registry cannot be asked now. Taking jobs needs the
+ * queue alone, except for a job that asks to be rejected.
+ *
+ * The same id with an equal request finds the job that is there; with another request it is refused.
  */
 export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: {
   readonly id?: JobId | undefined
@@ -22,16 +24,21 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
 }) {
   const queue = yield* JobQueue
   const workers = yield* WorkerRepository
+  const { request } = submission
   const id = submission.id ?? (yield* newJobId)
-  const matching = yield* workers.accepting(submission.request.service_required)
-  if (submission.if_unmatchable === "reject" && matching.registered === 0) {
+  const mayWait = submission.if_unmatchable !== "reject"
+  const matching = yield* workers.accepting(request.service_required).pipe(
+    Effect.catchIf(
+      (error) => mayWait && error.unavailable,
+      () => Effect.succeed(null)
+    )
+  )
+  if (!mayWait && matching?.registered === 0) {
     // A job that was accepted once stays accepted, however the fleet has changed since.
     const known = yield* queue.get(id)
-    if (Option.isNone(known)) {
-      return yield* new NotMatchable({ service_required: submission.request.service_required })
-    }
+    if (Option.isNone(known)) return yield* new NotMatchable({ service_required: request.service_required })
   }
-  const { created, job } = yield* queue.submit(id, submission.request)
+  const { created, job } = yield* queue.submit(id, request)
   return { job, created, matching }
 })
 

@@ -53,8 +53,8 @@ export type JobSubmission = typeof JobSubmission.Type
 
 const submitted = {
   job: Job,
-  /** How many workers accept the job: those active now, and all that are registered. */
-  matching: Schema.Struct({ active: Schema.Int, registered: Schema.Int })
+  /** How many workers accept the job: those active now, and all that are registered. Null: the registry is away. */
+  matching: Schema.NullOr(Schema.Struct({ active: Schema.Int, registered: Schema.Int }))
 }
 
 /** The job was stored. */

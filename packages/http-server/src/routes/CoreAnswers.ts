@@ -42,7 +42,7 @@ const retryAfterSeconds = 2
 const quietMillis = 5_000
 
 const unavailable = new Problems.StoreUnavailable({
-  detail: "a store the request needs is away; nothing was decided, so send it again",
+  detail: "a store that the request needs does not answer; send it again later",
   retry_after_s: retryAfterSeconds
 })
 
@@ -62,7 +62,7 @@ export const make = Effect.sync(() => {
     const now = yield* Clock.currentTimeMillis
     if (now - (lastLogged.get(error.operation) ?? -Infinity) >= quietMillis) {
       lastLogged.set(error.operation, now)
-      yield* Effect.logWarning(error)
+      yield* Effect.logWarning(`answering 503: ${error.message}`)
     }
     return yield* answer(unavailable)
   })

@@ -120,7 +120,7 @@ const runJob = Effect.fnUntraced(
       return
     }
     yield* untilHeard(JobUseCases.startJob(fence))
-    yield* Effect.logInfo("started")
+    yield* Effect.logInfo("job started")
     const finished = yield* runConnector(job, connector, progressReporter(fence, held, queue)).pipe(
       Effect.raceFirst(Effect.map(letGo, (why): Outcome => ({ _tag: "LetGo", why })))
     )
@@ -128,13 +128,17 @@ const runJob = Effect.fnUntraced(
     switch (outcome._tag) {
       case "Completed":
         yield* untilHeard(JobUseCases.completeJob(fence, outcome.result))
-        return yield* Effect.logInfo("completed")
+        return yield* Effect.logInfo("job completed")
       case "Failed": {
         const after = yield* untilHeard(JobUseCases.failJob(fence, outcome.failure, job))
-        return yield* Effect.logWarning(`${outcome.failure.kind}: ${outcome.failure.message}; now ${after.status}`)
+        return yield* Effect.logWarning(
+          `job failed (${outcome.failure.kind}): ${outcome.failure.message}; it is ${after.status} now`
+        )
       }
       case "LetGo":
-        yield* Effect.logWarning(outcome.why === "fenced" ? "taken away" : "let go: its lease could not be renewed")
+        yield* Effect.logWarning(
+          outcome.why === "fenced" ? "job taken away" : "job let go: its lease could not be renewed"
+        )
         if (outcome.why === "unrenewed") yield* untilHeard(JobUseCases.returnJob(fence))
     }
   },

@@ -13,7 +13,9 @@ import { rank } from "../Rank.ts"
 import { JobQueue, type Retry, type TickReport } from "./JobQueue.ts"
 
 const tickBound = 100
+/** How long `awaitWork` waits at most, and how long when work is waiting that the caller has just not been given. */
 const idleWait = Duration.seconds(5)
+const fullWait = Duration.millis(50)
 
 interface Entry {
   job: Job
@@ -267,7 +269,7 @@ const make = Effect.gen(function* () {
     awaitWork: (jobTypes) =>
       Effect.suspend(() =>
         jobTypes.some((jobType) => waiting.has(jobType))
-          ? Effect.void
+          ? Effect.sleep(fullWait)
           : Effect.ignore(Effect.timeout(Deferred.await(arrival), idleWait))
       ),
 

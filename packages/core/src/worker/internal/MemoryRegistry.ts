@@ -97,7 +97,10 @@ const makeRepository = Effect.gen(function* () {
         const heard = (row: Row) => lastBeat(row) ?? DateTime.toEpochMillis(row.worker.status_changed_at)
         const active = [...rows.values()].filter((row) => row.worker.status === "active")
         const stale = active.filter((row) => heard(row) <= now - Duration.toMillis(timeout))
-        const newest = Math.max(...[...rows.values()].map((row) => lastBeat(row) ?? -Infinity))
+        const newest = [...rows.values()].reduce(
+          (latest, row) => Math.max(latest, lastBeat(row) ?? -Infinity),
+          -Infinity
+        )
         const holds =
           brake !== null &&
           active.length >= brake.fleetFrom &&
