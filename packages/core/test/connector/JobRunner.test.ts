@@ -163,6 +163,18 @@ describe("JobRunner", () => {
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 
+  it.effect("takes a result that is no JSON for a failure", () =>
+    Effect.gen(function* () {
+      const { connector } = yield* aConnector(() => Effect.succeed({ pixels: 7n }))
+      yield* runWith(connector)
+      yield* submit()
+      yield* TestClock.adjust("1 second")
+      const job = yield* jobNow()
+      assert.deepStrictEqual([job.status, job.error?.kind], ["failed", "InvalidPayload"])
+      assert.include(job.error?.message, "no JSON")
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
   it.effect("refuses a result that is too large to store", () =>
     Effect.gen(function* () {
       const { connector } = yield* aConnector(() => Effect.succeed("x".repeat(100)))

@@ -89,18 +89,22 @@ const runConnector = (
   })
 }
 
-const withinLimit = (outcome: Outcome, limit: number | undefined): Outcome => {
-  if (outcome._tag !== "Completed" || limit === undefined) return outcome
-  const length = JSON.stringify(outcome.result ?? null).length
-  return length <= limit
-    ? outcome
-    : {
-        _tag: "Failed",
-        failure: new ConnectorFailure({
-          kind: "InvalidPayload",
-          message: `the result has ${length} characters, more than the ${limit} allowed`
-        })
-      }
+const invalidResult = (message: string): Outcome => ({
+  _tag: "Failed",
+  failure: new ConnectorFailure({ kind: "InvalidPayload", message })
+})
+
+/** A result that cannot be stored is a failure of the job; trying again would give the same. */
+const storable = (outcome: Outcome, limit: number | undefined): Outcome => {
+  if (outcome._tag !== "Completed") return outcome
+  try {
+    const { length } = JSON.stringify(outcome.result ?? null)
+    return limit === undefined || length <= limit
+      ? outcome
+      : invalidResult(`the result has ${length} characters, more than the ${limit} allowed`)
+  } catch (error) {
+    return invalidResult(`the result is no JSON: ${String(error)}`)
+  }
 }
 
 /** Runs one claimed job to its end and reports it. */
@@ -124,7 +128,7 @@ const runJob = Effect.fnUntraced(
     const finished = yield* runConnector(job, connector, progressReporter(fence, held, queue)).pipe(
       Effect.raceFirst(Effect.map(letGo, (why): Outcome => ({ _tag: "LetGo", why })))
     )
-    const outcome = withinLimit(finished, options.maxResultLength)
+    const outcome = storable(finished, options.maxResultLength)
     switch (outcome._tag) {
       case "Completed":
         yield* untilHeard(JobUseCases.completeJob(fence, outcome.result))
