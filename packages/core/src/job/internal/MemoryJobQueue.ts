@@ -49,6 +49,10 @@ const make = Effect.gen(function* () {
   const leaseMs = Duration.toMillis(settings.lease)
 
   const change = (entry: Entry, changes: Change): void => {
+    const { status: from } = entry.job
+    if (changes.status !== undefined && !canBecome(from, changes.status)) {
+      throw new Error(`bug: job ${entry.job.id} is ${from} and cannot become ${changes.status}`)
+    }
     entry.job = new Job({ ...entry.job, ...changes })
   }
 
