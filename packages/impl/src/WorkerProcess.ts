@@ -7,6 +7,7 @@ import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
 import { type Duration, Effect, Layer, type Redacted } from "effect"
+import { readlinkSync } from "node:fs"
 import { hostname } from "node:os"
 import * as HttpRegistry from "./HttpRegistry.ts"
 import * as WorkerConnectors from "./WorkerConnectors.ts"
@@ -28,20 +29,30 @@ export interface WorkerProcessOptions {
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
-/** Host, process and start: two runs never share one, and a process on the same host can tell that one has ended. */
-const instanceOf = (pid: number) => {
-  const host =
-    hostname()
-      .replace(/[^A-Za-z0-9._-]/g, "-")
-      .replace(/^[^A-Za-z0-9]+/, "")
-      .slice(0, 100) || "host"
-  return { prefix: `${host}:`, id: `${host}:${pid}:${globalThis.crypto.randomUUID().slice(0, 8)}` }
+/** The space in which a pid means one process: two containers can share a host name and each have a process 1. */
+const pidNamespace = (): string => {
+  try {
+    return readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")
+  } catch {
+    // Not Linux: one space for the whole host.
+    return "0"
+  }
 }
 
-/** Whether the process of an instance has certainly ended: it ran on this host, and its pid is free, or ours now. */
+const host = `${
+  hostname()
+    .replace(/[^A-Za-z0-9-]/g, "-")
+    .replace(/^-+/, "")
+    .slice(0, 100) || "host"
+}.${pidNamespace()}`
+
+/** Where this process runs, its pid, and a token of this run: two runs never share an instance. */
+const instance_id = `${host}:${process.pid}:${globalThis.crypto.randomUUID().slice(0, 8)}`
+
+/** Whether the process of an instance has certainly ended: its pid, in our own space, is free, or ours now. */
 const isGone = (instance: string): boolean => {
-  const [, , pid] = /^(.+):(\d+):[^:]+$/.exec(instance) ?? []
-  if (pid === undefined || !instance.startsWith(instanceOf(process.pid).prefix)) return false
+  const [where, pid] = instance.split(":")
+  if (where !== host || pid === undefined || !/^[1-9]\d*$/.test(pid)) return false
   if (Number(pid) === process.pid) return true
   try {
     process.kill(Number(pid), 0)
@@ -66,7 +77,7 @@ export const workerProcess = (options: WorkerProcessOptions) =>
           worker_type: options.workerType,
           ...(options.machineId === undefined ? {} : { machine_id: options.machineId })
         },
-        instance_id: instanceOf(process.pid).id
+        instance_id
       },
       connectors,
       beatInterval: options.beatInterval,
