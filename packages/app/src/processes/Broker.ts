@@ -41,7 +41,7 @@ const settings = (configuration: Configuration) =>
 
 const defaultUrl = "http://127.0.0.1:3331"
 
-const greeting = (url: string, stores: string, workers: ReadonlyArray<string>) => [
+const greeting = (url: string, stores: string, workers: ReadonlyArray<string>, isOpen: boolean) => [
   `Muster ${version} is ready on ${url}`,
   "",
   `  stores   ${stores}`,
@@ -53,7 +53,8 @@ const greeting = (url: string, stores: string, workers: ReadonlyArray<string>) =
     : [
         "Try, in another terminal:",
         "",
-        `  curl -s ${url}/jobs -H 'content-type: application/json' \\`,
+        ...(isOpen ? [] : ["  export MUSTER_TOKEN=…   # the token of this server"]),
+        `  curl -s ${url}/jobs -H 'content-type: application/json'${isOpen ? "" : ' -H "authorization: Bearer $MUSTER_TOKEN"'} \\`,
         `    -d '{"service_required": "simulation", "payload": {"duration_ms": 2000}}'`,
         ...["job list", "workers list"].map(
           (command) => `  ${url === defaultUrl ? "" : `MUSTER_URL=${url} `}npx muster ${command}`
@@ -104,7 +105,14 @@ export const run = Effect.fnUntraced(function* (
       const kept = stores.persistent
         ? "PostgreSQL and Redis"
         : "in memory: nothing is persisted, all is gone when it stops"
-      yield* Console.log(greeting(`http://${host}:${port}`, kept, EmbeddedWorkers.workerIds(machine)).join("\n"))
+      yield* Console.log(
+        greeting(
+          `http://${host}:${port}`,
+          kept,
+          EmbeddedWorkers.workerIds(machine),
+          configuration.token === undefined
+        ).join("\n")
+      )
     })
   )
   const { host, port } = configuration
