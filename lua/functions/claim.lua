@@ -3,14 +3,32 @@
 -- expires_at expires here. Bounded by jobs looked at and by bytes answered, at least one job.
 --
 -- KEYS  the queue's prefix
--- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, then the job types the worker can run
+-- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
+--       the jobs it was given are given again), then the job types the worker can run
 -- returns  {"jobs", more, job…}; more is "1" when only expired jobs were met up to the bound: ask again
+
+-- What a claim was given whose answer was lost. A worker holds few jobs, and asks this only then.
+local function given_before(queue, worker_id, nonce)
+  local reply, bytes = { "jobs", "0" }, 0
+  for _, id in ipairs(redis.call("SMEMBERS", muster.held_key(queue, worker_id))) do
+    local job = muster.find(queue, id)
+    if job and job.nonce == nonce and bytes < muster.reply_bytes then
+      reply[#reply + 1] = muster.reply(queue, job)
+      bytes = bytes + muster.reply_size(reply[#reply])
+    end
+  end
+  return reply
+end
 
 muster.register("claim", { "allow-oom" }, function(queue, args)
   local worker_id, capacity, limit = args[2], tonumber(args[3]), tonumber(args[4])
   local nonce, lease_ms = args[5], tonumber(args[6])
-  local first_job_type = 7
+  local again, first_job_type = args[7] == "1", 8
 
+  if again then
+    local given = given_before(queue, worker_id, nonce)
+    if #given > 2 then return given end
+  end
   local free = math.min(limit, capacity - redis.call("SCARD", muster.held_key(queue, worker_id)))
   local reply, claimed, bytes, looked = { "jobs", "0" }, 0, 0, 0
   if free <= 0 then return reply end

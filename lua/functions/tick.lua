@@ -1,6 +1,7 @@
 -- luacheck: globals muster
 -- Ends lost leases, expires waiting jobs, promotes due ones and forgets those finished long ago, at most 100 in all.
--- A last pass more than two periods ago means an outage: no lease ends until one full lease from now.
+-- A last pass more than two periods ago, or in the future, means an outage or a clock that was set: no lease ends
+-- until one full lease from now.
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, lease_ms, retention_ms, tick_ms (how often this is called)
@@ -17,7 +18,9 @@ local function note_pass(queue, lease_ms, tick_ms)
   local now, meta = muster.now(queue), muster.key(queue, "meta")
   local noted = redis.call("HMGET", meta, "last_tick", "reap_from")
   local last_tick, reap_from = tonumber(noted[1] or 0), tonumber(noted[2] or 0)
-  if last_tick > 0 and now - last_tick > 2 * tick_ms then reap_from = now + lease_ms end
+  local gap = last_tick > 0 and math.abs(now - last_tick) > 2 * tick_ms
+  -- A clock that was set back must not leave a floor in its former future.
+  reap_from = gap and now + lease_ms or math.min(reap_from, now + lease_ms)
   redis.call("HSET", meta, "last_tick", muster.integer(now), "reap_from", muster.integer(reap_from))
   return reap_from
 end

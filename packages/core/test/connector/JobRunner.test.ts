@@ -42,6 +42,10 @@ const jobNow = (which: JobId = id) =>
     return Option.getOrThrow(yield* queue.get(which))
   })
 
+/** Time that passes in small steps, so that fibers which hand work to one another get their turns. */
+const pass = (milliseconds: number) =>
+  Effect.replicateEffect(TestClock.adjust(milliseconds / 20), 20, { discard: true })
+
 describe("JobRunner", () => {
   it.effect("runs a job submitted while it idles and stores its result", () =>
     Effect.gen(function* () {
@@ -83,7 +87,7 @@ describe("JobRunner", () => {
       yield* runWith(connector)
       yield* submit({ payload: "away" }, JobId.make("away"))
       yield* submit({ payload: "bad" }, JobId.make("bad"))
-      yield* TestClock.adjust("100 millis")
+      yield* pass(100)
       const away = yield* jobNow(JobId.make("away"))
       assert.deepStrictEqual([away.status, away.retry_count, away.error?.kind], ["scheduled", 1, "ServiceUnavailable"])
       const bad = yield* jobNow(JobId.make("bad"))
@@ -99,7 +103,7 @@ describe("JobRunner", () => {
       yield* runWith(connector)
       yield* submit({ payload: "crash", max_retries: 0 }, JobId.make("crash"))
       yield* submit({ payload: "ok" }, JobId.make("ok"))
-      yield* TestClock.adjust("100 millis")
+      yield* pass(100)
       const crashed = yield* jobNow(JobId.make("crash"))
       assert.strictEqual(crashed.status, "failed")
       assert.include(crashed.error?.message, "boom")
@@ -163,6 +167,56 @@ describe("JobRunner", () => {
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 
+  it.effect("runs one claim of a job at a time: the older one is stopped when the job is claimed again", () =>
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const { connector, stopped } = yield* aConnector(() => Effect.never)
+      yield* runWith(connector, 2)
+      yield* submit()
+      yield* pass(1_000)
+      yield* queue.giveBackAll(worker_id)
+      yield* pass(1_000)
+      const job = yield* jobNow()
+      assert.deepStrictEqual([job.status, job.attempt], ["processing", 2])
+      assert.strictEqual(yield* Ref.get(stopped), 1)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("leaves behind a connector that does not stop, and goes on", () =>
+    Effect.gen(function* () {
+      const { connector } = yield* aConnector((job) =>
+        job.payload === "stubborn" ? Effect.uninterruptible(Effect.never) : Effect.succeed("fine")
+      )
+      const runner = yield* runWith(connector)
+      yield* submit({ payload: "stubborn", timeout_ms: 500, max_retries: 0 })
+      yield* submit({ payload: "ok" }, JobId.make("ok"))
+      yield* pass(10_000)
+      const job = yield* jobNow()
+      assert.deepStrictEqual([job.status, job.error?.kind], ["failed", "Timeout"])
+      assert.strictEqual((yield* jobNow(JobId.make("ok"))).status, "completed")
+      yield* Fiber.interrupt(runner)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("stores only progress that can be read again, and the last of it", () =>
+    Effect.gen(function* () {
+      const connector: RunningConnector = {
+        health: Effect.void,
+        process: (_job, report) =>
+          report({ percent: Number.NaN, message: "lost" }).pipe(
+            Effect.andThen(report({ percent: 100.5, message: "x".repeat(5_000), step: 0.5, total_steps: 2 })),
+            Effect.as("done")
+          )
+      }
+      yield* runWith(connector)
+      yield* submit()
+      yield* pass(1_000)
+      const job = yield* jobNow()
+      assert.strictEqual(job.status, "completed")
+      assert.deepStrictEqual(job.progress, { percent: 100, message: "x".repeat(1_000), total_steps: 2 })
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
   it.effect("takes a result that is no JSON for a failure", () =>
     Effect.gen(function* () {
       const { connector } = yield* aConnector(() => Effect.succeed({ pixels: 7n }))
@@ -201,7 +255,9 @@ const cuttable = Effect.gen(function* () {
     })
   const cut = JobQueue.of({
     ...queue,
-    claim: (claim) => guard(queue.claim(claim)),
+    // The claim is done, and its answer is what gets lost.
+    claim: (claim) => Effect.flatMap(queue.claim(claim), (claimed) => guard(Effect.succeed(claimed))),
+    progress: (fence, progress) => guard(queue.progress(fence, progress)),
     start: (fence) => guard(queue.start(fence)),
     complete: (fence, result) => guard(queue.complete(fence, result)),
     fail: (fence, failure, retry) => guard(queue.fail(fence, failure, retry)),
@@ -247,6 +303,69 @@ describe("JobRunner without its store", () => {
       const job = yield* jobNow()
       assert.strictEqual(job.retry_count, 0)
       assert.strictEqual(job.attempt > 1, true)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("takes up the jobs of a claim whose answer was lost", () =>
+    Effect.gen(function* () {
+      const { away, layer } = yield* cuttable
+      const { connector } = yield* aConnector(() => Effect.succeed("done"))
+      yield* Ref.set(away, true)
+      yield* submit({ max_retries: 0 })
+      yield* Effect.provide(runWith(connector), layer)
+      yield* pass(100)
+      assert.strictEqual((yield* jobNow()).status, "assigned")
+      yield* Ref.set(away, false)
+      yield* pass(10_000)
+      const job = yield* jobNow()
+      assert.deepStrictEqual([job.status, job.attempt], ["completed", 1])
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("lets go of a job in time when renewing it never ends", () =>
+    Effect.gen(function* () {
+      const { layer, stuck } = yield* cuttable
+      const { connector, stopped } = yield* aConnector(() => Effect.never)
+      yield* Effect.provide(runWith(connector), layer)
+      yield* submit()
+      yield* pass(1_000)
+      yield* Ref.set(stuck, true)
+      yield* pass(29_000)
+      assert.strictEqual(yield* Ref.get(stopped), 1)
+      yield* Ref.set(stuck, false)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("does not hold up a connector whose progress the store does not take", () =>
+    Effect.gen(function* () {
+      const { layer, stuck } = yield* cuttable
+      const connector: RunningConnector = {
+        health: Effect.void,
+        process: (_job, report) =>
+          Effect.replicateEffect(Effect.andThen(Effect.sleep("100 millis"), report({ percent: 1 })), 10).pipe(
+            Effect.as("in time")
+          )
+      }
+      yield* Effect.provide(runWith(connector), layer)
+      yield* submit({ timeout_ms: 2_000, max_retries: 0 })
+      yield* pass(500)
+      yield* Ref.set(stuck, true)
+      yield* pass(1_500)
+      yield* Ref.set(stuck, false)
+      assert.strictEqual((yield* jobNow()).error, null)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("stops within its patience when the store does not answer an idle worker", () =>
+    Effect.gen(function* () {
+      const { layer, stuck } = yield* cuttable
+      const { connector } = yield* aConnector(() => Effect.never)
+      yield* Ref.set(stuck, true)
+      const runner = yield* Effect.provide(runWith(connector), layer)
+      yield* pass(1_000)
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(runner))
+      yield* pass(1_500)
+      assert.isDefined(stopping.pollUnsafe())
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 

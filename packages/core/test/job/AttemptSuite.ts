@@ -74,6 +74,25 @@ export const attemptSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "a claim whose answer was lost finds its jobs again, and nobody else does",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      for (const id of ["a", "b", "c"]) yield* submit(id)
+      const request = { worker_id: worker("w1"), job_types: ["simulation"], capacity: 9, limit: 2, nonce: "lost" }
+      const given = yield* queue.claim(request)
+      const again = yield* queue.claim({ ...request, again: true })
+      const byId = (jobs: typeof given) => jobs.toSorted((one, other) => (one.id < other.id ? -1 : 1))
+      assert.deepStrictEqual(byId(again), byId(given))
+      // Nothing was given under this nonce yet, so it is a claim like any other.
+      const other = yield* queue.claim({ ...request, worker_id: worker("w2"), again: true })
+      assert.deepStrictEqual(
+        other.map(({ id, attempt }) => [id, attempt]),
+        [[jobId("c"), 1]]
+      )
+    })
+  )
+
+  test(
     "starting twice keeps the first time",
     Effect.gen(function* () {
       const queue = yield* JobQueue

@@ -21,6 +21,8 @@ export class StoreTime extends Context.Service<
   {
     readonly now: Effect.Effect<number>
     readonly pass: (duration: Duration.Input) => Effect.Effect<void>
+    /** Sets the clock back, as an operator or a time server does. */
+    readonly setBack: (duration: Duration.Input) => Effect.Effect<void>
   }
 >()("@muster/core/test/job/StoreTime") {}
 

@@ -81,6 +81,22 @@ export const tickSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "clockJumpSafe: a clock set ahead and back delays a lost lease by no more than a lease",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const time = yield* StoreTime
+      yield* submit("dead")
+      yield* claim()
+      yield* queue.tick
+      yield* time.pass("1 hour")
+      assert.deepStrictEqual((yield* queue.tick).lost, [])
+      yield* time.setBack("1 hour")
+      assert.deepStrictEqual((yield* queue.tick).lost, [])
+      assert.deepStrictEqual((yield* passTicking("40 seconds")).lost, [jobId("dead")])
+    })
+  )
+
+  test(
     "an outage holds back nothing but leases",
     Effect.gen(function* () {
       const queue = yield* JobQueue

@@ -53,6 +53,7 @@ export const claim = command({
     String(request.limit),
     request.nonce,
     request.leaseMs,
+    request.again === true ? "1" : "0",
     ...request.job_types
   ],
   reply: Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [StoredJob])

@@ -33,6 +33,8 @@ export const layer: Layer.Layer<StoreTime, never, Redis> = Layer.effect(
   Effect.gen(function* () {
     const redis = yield* Redis
     const { name } = yield* QueueSettings
+    const move = (milliseconds: number) =>
+      Effect.orDie(redis.send("EVAL", [moveBack, "1", queuePrefix(name), String(milliseconds)]))
     return StoreTime.of({
       now: Effect.orDie(
         Effect.map(redis.send("TIME", []), (reply) => {
@@ -40,8 +42,8 @@ export const layer: Layer.Layer<StoreTime, never, Redis> = Layer.effect(
           return seconds! * 1_000 + Math.floor(micros! / 1_000)
         })
       ),
-      pass: (duration) =>
-        Effect.orDie(redis.send("EVAL", [moveBack, "1", queuePrefix(name), String(Duration.toMillis(duration))]))
+      pass: (duration) => move(Duration.toMillis(duration)),
+      setBack: (duration) => move(-Duration.toMillis(duration))
     })
   })
 )

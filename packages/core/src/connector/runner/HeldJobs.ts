@@ -2,11 +2,11 @@
  * The jobs a worker process holds now, and the renewing of their leases.
  *
  * A worker counts each lease on its own monotonic clock, from before the claim was sent: when the store cannot be
- * reached, it lets go of a job before anybody else may be given it. Source: broker rule 1.
+ * reached, or does not answer, it lets go of a job before anybody else may be given it. Source: broker rule 1.
  */
 import { Clock, Deferred, Duration, Effect } from "effect"
 import { JobQueue } from "../../job/internal/JobQueue.ts"
-import type { Fence, JobId } from "../../job/Job.ts"
+import type { Fence } from "../../job/Job.ts"
 import { QueueSettings } from "../../job/QueueSettings.ts"
 
 /** Why a job must be let go although its connector is still at work. */
@@ -30,27 +30,32 @@ export interface HeldJobs {
   readonly below: (limit: number) => Effect.Effect<void>
   /** Renews for ever: every third of a lease, and more often while that fails. */
   readonly renewing: Effect.Effect<never>
+  /** Lets go for ever of jobs whose lease is about to end unrenewed, however long a renewal takes. */
+  readonly watching: Effect.Effect<never>
 }
+
+/** Two claims of one job differ in it, so that both can be held for the moment between losing one and noticing. */
+const keyOf = (fence: Fence): string => `${fence.job_id} ${fence.attempt} ${fence.nonce}`
 
 export const make = Effect.gen(function* () {
   const queue = yield* JobQueue
   const { lease } = yield* QueueSettings
+  const part = (divisor: number) => Duration.divideUnsafe(lease, divisor)
   const leaseNanos = Duration.toNanosUnsafe(lease)
-  const held = new Map<JobId, Held>()
+  const held = new Map<string, Held>()
   let removal = Deferred.makeUnsafe<void>()
+  let failing = false
 
   const below = (limit: number): Effect.Effect<void> =>
     Effect.suspend(() => (held.size < limit ? Effect.void : Effect.andThen(Deferred.await(removal), below(limit))))
 
-  const release = (job: Held, why: LetGo) => Deferred.succeed(job.letGo, why)
+  const release = (job: Held, why: LetGo) => Deferred.doneUnsafe(job.letGo, Effect.succeed(why))
 
-  const isThisClaim = (fence: Fence, job: Held | undefined): job is Held =>
-    job !== undefined && job.fence.attempt === fence.attempt && job.fence.nonce === fence.nonce
-
-  const refused = (fence: Fence) => {
-    const job = held.get(fence.job_id)
-    return isThisClaim(fence, job) ? Effect.asVoid(release(job, "fenced")) : Effect.void
-  }
+  const refused = (fence: Fence) =>
+    Effect.sync(() => {
+      const job = held.get(keyOf(fence))
+      if (job !== undefined) release(job, "fenced")
+    })
 
   const renewAll = Effect.gen(function* () {
     if (held.size === 0) return
@@ -59,40 +64,50 @@ export const make = Effect.gen(function* () {
     const lost = yield* queue.renew(asked.map(({ fence }) => fence))
     yield* Effect.forEach(lost, refused, { discard: true })
     for (const job of asked) job.until = sentAt + leaseNanos
+    if (failing) yield* Effect.logInfo("leases are renewed again")
+    failing = false
   })
 
-  const letGoOfUnrenewed = Effect.gen(function* () {
-    const now = yield* Clock.currentTimeNanos
-    const ending = [...held.values()].filter(({ until }) => until - leaseNanos / 10n <= now)
-    yield* Effect.forEach(ending, (job) => release(job, "unrenewed"), { discard: true })
-  })
+  const cannotRenew = (detail: string) =>
+    Effect.suspend(() => {
+      const first = !failing
+      failing = true
+      return first ? Effect.logWarning(`leases cannot be renewed: ${detail}; trying on`) : Effect.void
+    })
 
-  const round = renewAll.pipe(
-    Effect.as(Duration.divideUnsafe(lease, 3)),
-    Effect.catch((error) =>
-      Effect.logWarning(`leases could not be renewed: ${error.detail}; trying again`).pipe(
-        Effect.andThen(letGoOfUnrenewed),
-        Effect.as(Duration.divideUnsafe(lease, 15))
-      )
-    ),
-    Effect.flatMap(Effect.sleep)
+  const renewing = renewAll.pipe(
+    Effect.as(part(3)),
+    Effect.catch((error) => Effect.as(cannotRenew(error.detail), part(15))),
+    Effect.timeoutOrElse({
+      duration: part(3),
+      orElse: () => Effect.as(cannotRenew("the queue does not answer"), part(15))
+    }),
+    Effect.flatMap(Effect.sleep),
+    Effect.forever
   )
+
+  const watching = Effect.flatMap(Clock.currentTimeNanos, (now) => {
+    for (const job of held.values()) if (job.until - leaseNanos / 10n <= now) release(job, "unrenewed")
+    return Effect.sleep(part(20))
+  }).pipe(Effect.forever)
 
   return {
     add: (fence, claimedAt) => {
+      // A job that was claimed again was lost before, though nobody has said so yet.
+      for (const job of held.values()) if (job.fence.job_id === fence.job_id) release(job, "fenced")
       const letGo = Deferred.makeUnsafe<LetGo>()
-      held.set(fence.job_id, { fence, letGo, until: claimedAt + leaseNanos })
+      held.set(keyOf(fence), { fence, letGo, until: claimedAt + leaseNanos })
       return Deferred.await(letGo)
     },
     remove: (fence) => {
-      if (!isThisClaim(fence, held.get(fence.job_id))) return
-      held.delete(fence.job_id)
+      if (!held.delete(keyOf(fence))) return
       Deferred.doneUnsafe(removal, Effect.void)
       removal = Deferred.makeUnsafe<void>()
     },
     refused,
     size: () => held.size,
     below,
-    renewing: Effect.forever(round)
+    renewing,
+    watching
   } satisfies HeldJobs
 })

@@ -5,15 +5,16 @@
  * It does not promise that a job runs once: a worker that loses its lease stops, and another may have begun. The
  * fence on every report makes sure that only one of them is believed.
  */
-import { Cause, Clock, Duration, Effect, Exit, FiberSet, Schedule } from "effect"
-import { JobQueue } from "../../job/internal/JobQueue.ts"
-import type { Fence, Job, Progress } from "../../job/Job.ts"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, FiberSet, Result, Schedule } from "effect"
+import { type ClaimRequest, JobQueue } from "../../job/internal/JobQueue.ts"
+import type { Fence, Job } from "../../job/Job.ts"
 import type { LeaseLost, StorageError } from "../../job/JobErrors.ts"
 import * as JobUseCases from "../../job/JobUseCases.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
 import type { RunningConnector } from "../Connector.ts"
 import { ConnectorFailure } from "../ConnectorFailure.ts"
 import * as HeldJobs from "./HeldJobs.ts"
+import * as ProgressReports from "./ProgressReports.ts"
 
 export interface RunnerOptions {
   readonly worker_id: WorkerId
@@ -25,8 +26,11 @@ export interface RunnerOptions {
   readonly maxResultLength?: number | undefined
 }
 
-/** How often progress reaches the store; what comes in between is dropped. */
-const progressInterval = 200_000_000n
+/** How long a connector may take to stop its service's work once it is told to; after that it is left behind. */
+const stopWithin = Duration.seconds(5)
+
+/** The longest message of a failure, in characters. */
+const longestMessage = 2_000
 
 /** How long a stopping worker waits for the store to take its jobs back; after that their leases run out. */
 const returnWithin = Duration.seconds(1)
@@ -51,43 +55,52 @@ const untilHeard = <A>(report: Effect.Effect<A, LeaseLost | StorageError, JobQue
 const asFailure = (cause: Cause.Cause<ConnectorFailure>): ConnectorFailure => {
   const squashed = Cause.squash(cause)
   return squashed instanceof ConnectorFailure
-    ? squashed
-    : new ConnectorFailure({ kind: "ProtocolError", message: `the connector crashed: ${String(squashed)}` })
+    ? new ConnectorFailure({ ...squashed, message: squashed.message.slice(0, longestMessage) })
+    : new ConnectorFailure({
+        kind: "ProtocolError",
+        message: `the connector crashed: ${String(squashed).slice(0, longestMessage)}`
+      })
 }
 
-/** The progress reports of one attempt, thinned out; a report that fails costs only itself. */
-const progressReporter = (fence: Fence, held: HeldJobs.HeldJobs, queue: JobQueue["Service"]) => {
-  let reportedAt: bigint | undefined
-  return (progress: Progress) =>
-    Effect.flatMap(Clock.currentTimeNanos, (now) => {
-      if (reportedAt !== undefined && now - reportedAt < progressInterval && progress.percent < 100) return Effect.void
-      reportedAt = now
-      return queue.progress(fence, progress).pipe(
-        Effect.catchTag("LeaseLost", () => held.refused(fence)),
-        Effect.catchTag("StorageError", (error) => Effect.logDebug("progress not reported", error))
-      )
-    })
-}
-
-const runConnector = (
+/**
+ * Runs the connector until it ends, its time is over, or the job must be let go. It runs in a fiber of its own, so that
+ * one that does not stop when it is told to holds up neither the job nor the worker.
+ */
+const runConnector = Effect.fnUntraced(function* (
   job: Job,
   connector: RunningConnector,
-  report: (progress: Progress) => Effect.Effect<void>
-): Effect.Effect<Outcome> => {
-  const work = connector.process(job, report)
-  const timed =
+  progress: ProgressReports.ProgressReports,
+  letGo: Effect.Effect<HeldJobs.LetGo>
+) {
+  const work = yield* Effect.forkDetach(connector.process(job, progress.report))
+  const stop = (patience: Duration.Duration) =>
+    Fiber.interrupt(work).pipe(
+      Effect.timeoutOrElse({
+        duration: patience,
+        orElse: () => Effect.logWarning("the connector does not stop; it is left behind")
+      })
+    )
+  const ended = Effect.map(
+    Fiber.await(work),
+    Exit.match({
+      onSuccess: (result): Outcome => ({ _tag: "Completed", result }),
+      onFailure: (cause): Outcome => ({ _tag: "Failed", failure: asFailure(cause) })
+    })
+  )
+  const overTime =
     job.timeout_ms === null
-      ? work
-      : Effect.timeoutOrElse(work, {
-          duration: Duration.millis(job.timeout_ms),
-          orElse: () =>
-            Effect.fail(new ConnectorFailure({ kind: "Timeout", message: `ran longer than ${job.timeout_ms} ms` }))
-        })
-  return Effect.matchCause(timed, {
-    onSuccess: (result): Outcome => ({ _tag: "Completed", result }),
-    onFailure: (cause): Outcome => ({ _tag: "Failed", failure: asFailure(cause) })
-  })
-}
+      ? Effect.never
+      : Effect.as(Effect.sleep(Duration.millis(job.timeout_ms)), {
+          _tag: "Failed",
+          failure: new ConnectorFailure({ kind: "Timeout", message: `ran longer than ${job.timeout_ms} ms` })
+        } satisfies Outcome)
+  const mustLetGo = Effect.map(letGo, (why): Outcome => ({ _tag: "LetGo", why }))
+  const outcome = yield* Effect.raceAllFirst([ended, overTime, mustLetGo]).pipe(
+    Effect.onInterrupt(() => stop(returnWithin))
+  )
+  yield* stop(stopWithin)
+  return outcome
+})
 
 const invalidResult = (message: string): Outcome => ({
   _tag: "Failed",
@@ -116,7 +129,6 @@ const runJob = Effect.fnUntraced(
     fence: Fence,
     letGo: Effect.Effect<HeldJobs.LetGo>
   ) {
-    const queue = yield* JobQueue
     const connector = options.connectors.get(job.service_required)
     if (connector === undefined) {
       const message = `worker ${options.worker_id} has no connector for ${job.service_required}`
@@ -125,10 +137,11 @@ const runJob = Effect.fnUntraced(
     }
     yield* untilHeard(JobUseCases.startJob(fence))
     yield* Effect.logInfo("job started")
-    const finished = yield* runConnector(job, connector, progressReporter(fence, held, queue)).pipe(
-      Effect.raceFirst(Effect.map(letGo, (why): Outcome => ({ _tag: "LetGo", why })))
-    )
-    const outcome = storable(finished, options.maxResultLength)
+    const progress = yield* ProgressReports.make(fence, held)
+    const sending = yield* Effect.forkChild(progress.sending)
+    const outcome = storable(yield* runConnector(job, connector, progress, letGo), options.maxResultLength)
+    yield* Fiber.interrupt(sending)
+    if (outcome._tag !== "LetGo") yield* progress.flush
     switch (outcome._tag) {
       case "Completed":
         yield* untilHeard(JobUseCases.completeJob(fence, outcome.result))
@@ -168,24 +181,57 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   const job_types = [...options.connectors.keys()]
 
   yield* Effect.forkScoped(held.renewing)
+  yield* Effect.forkScoped(held.watching)
 
+  const takeUp = (claimed: ReadonlyArray<Job>, nonce: string, claimedAt: bigint) =>
+    Effect.forEach(
+      claimed,
+      (job) => {
+        const fence: Fence = { job_id: job.id, attempt: job.attempt, nonce }
+        return FiberSet.run(jobs, runJob(options, held, job, fence, held.add(fence, claimedAt)))
+      },
+      { discard: true }
+    )
+
+  /** A claim that was sent goes on when the worker stops meanwhile: its jobs, if it gets any, go back at once. */
+  const send = (request: ClaimRequest) =>
+    Effect.gen(function* () {
+      const sent = yield* Effect.forkDetach(JobUseCases.claimJobs(request))
+      const handBack = Fiber.join(sent).pipe(
+        Effect.flatMap((claimed) =>
+          Effect.forEach(
+            claimed,
+            (job) => JobUseCases.returnJob({ job_id: job.id, attempt: job.attempt, nonce: request.nonce }),
+            { discard: true }
+          )
+        ),
+        Effect.timeout(returnWithin),
+        Effect.ignore
+      )
+      return yield* Effect.onInterrupt(Fiber.join(sent), () => handBack)
+    })
+
+  /**
+   * Claims under one nonce until an answer is heard: when the answer was lost, the same claim finds the jobs it was
+   * given, instead of leaving them to the end of their leases.
+   */
   const claim = Effect.gen(function* () {
     const nonce = globalThis.crypto.randomUUID()
-    const claimedAt = yield* Clock.currentTimeNanos
-    const limit = options.capacity - held.size()
     const { capacity, worker_id } = options
-    const claimed = yield* JobUseCases.claimJobs({ worker_id, job_types, capacity, limit, nonce })
-    for (const job of claimed) {
-      const fence: Fence = { job_id: job.id, attempt: job.attempt, nonce }
-      yield* FiberSet.run(jobs, runJob(options, held, job, fence, held.add(fence, claimedAt)))
+    const limit = capacity - held.size()
+    const claimedAt = yield* Clock.currentTimeNanos
+    for (let tries = 0; ; tries++) {
+      const again = tries > 0
+      const heard = yield* send({ worker_id, job_types, capacity, limit, nonce, again }).pipe(Effect.result)
+      if (Result.isSuccess(heard)) {
+        if (again) yield* Effect.logInfo("claims are answered again")
+        yield* takeUp(heard.success, nonce, claimedAt)
+        return heard.success.length
+      }
+      if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
+      yield* Effect.sleep(Duration.millis(Math.min(100 * 2 ** Math.min(tries, 6), 5_000)))
     }
-    return claimed.length
-  }).pipe(
-    // A claim that was sent must be taken up, or its jobs would hang until their leases end.
-    Effect.uninterruptible,
-    Effect.tapError((error) => Effect.logWarning(`no claim possible: ${error.detail}; trying again`)),
-    Effect.retry(whileAway)
-  )
+  })
 
   const round = Effect.gen(function* () {
     yield* held.below(options.capacity)

@@ -20,8 +20,10 @@ export interface ClaimRequest {
   readonly capacity: number
   /** Jobs wanted now, at most. */
   readonly limit: number
-  /** Made by the claimer, random, never used again. */
+  /** Made by the claimer, random, never used for another claim. */
   readonly nonce: string
+  /** The answer to this claim was lost before: the jobs it was given, if any, are given again. */
+  readonly again?: boolean | undefined
 }
 
 export interface ListRequest {

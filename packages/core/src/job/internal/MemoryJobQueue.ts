@@ -239,8 +239,10 @@ const make = Effect.gen(function* () {
         }
       ),
 
-    claim: ({ capacity, job_types, limit, nonce, worker_id }) =>
+    claim: ({ again, capacity, job_types, limit, nonce, worker_id }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
+        const given = again === true ? heldByWorker(worker_id).filter((entry) => entry.nonce === nonce) : []
+        if (given.length > 0) return given.map(({ job }) => job)
         const free = Math.min(limit, capacity - heldByWorker(worker_id).length)
         const claimed: Array<Job> = []
         while (claimed.length < free) {
@@ -349,7 +351,9 @@ const make = Effect.gen(function* () {
       ),
 
     tick: Effect.map(Clock.currentTimeMillis, (now): TickReport => {
-      if (lastTick > 0 && now - lastTick > 2 * Duration.toMillis(settings.tickInterval)) reapFrom = now + leaseMs
+      const gap = lastTick > 0 && Math.abs(now - lastTick) > 2 * Duration.toMillis(settings.tickInterval)
+      // A clock that was set back must not leave a floor in its former future.
+      reapFrom = gap ? now + leaseMs : Math.min(reapFrom, now + leaseMs)
       lastTick = now
       const found: Found = { promoted: [], expired: [], lost: [], forgotten: 0 }
       let changes = 0

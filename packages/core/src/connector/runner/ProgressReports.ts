@@ -1,0 +1,53 @@
+/**
+ * The progress of one attempt on its way to the store. A connector may report as often as is natural and never waits:
+ * the latest report is sent when the one before has arrived, at most every 200 ms. A report that fails costs only
+ * itself.
+ */
+import { Duration, Effect, Queue } from "effect"
+import { JobQueue } from "../../job/internal/JobQueue.ts"
+import type { Fence, Progress } from "../../job/Job.ts"
+import type * as HeldJobs from "./HeldJobs.ts"
+
+const interval = Duration.millis(200)
+const longestMessage = 1_000
+
+/** What a connector says, as far as it can be stored: connectors are written by others. */
+const storable = (said: Progress): Progress | undefined => {
+  if (!Number.isFinite(said.percent)) return undefined
+  const { message, step, total_steps } = said
+  return {
+    percent: Math.min(100, Math.max(0, said.percent)),
+    ...(message === undefined ? {} : { message: String(message).slice(0, longestMessage) }),
+    ...(Number.isSafeInteger(step) && step !== undefined ? { step } : {}),
+    ...(Number.isSafeInteger(total_steps) && total_steps !== undefined ? { total_steps } : {})
+  }
+}
+
+export interface ProgressReports {
+  readonly report: (progress: Progress) => Effect.Effect<void>
+  /** Sends for as long as it runs. */
+  readonly sending: Effect.Effect<never>
+  /** Sends what is left; for the end of the work. */
+  readonly flush: Effect.Effect<void>
+}
+
+export const make = Effect.fnUntraced(function* (fence: Fence, held: HeldJobs.HeldJobs) {
+  const queue = yield* JobQueue
+  const latest = yield* Queue.sliding<Progress>(1)
+
+  const send = (progress: Progress) =>
+    queue.progress(fence, progress).pipe(
+      Effect.catchTag("LeaseLost", () => held.refused(fence)),
+      Effect.catchTag("StorageError", (error) => Effect.logDebug(`progress not reported: ${error.detail}`))
+    )
+
+  return {
+    report: (said) =>
+      Effect.suspend(() => {
+        const progress = storable(said)
+        return progress === undefined ? Effect.void : Effect.asVoid(Queue.offer(latest, progress))
+      }),
+    sending: Queue.take(latest).pipe(Effect.flatMap(send), Effect.andThen(Effect.sleep(interval)), Effect.forever),
+    flush: Effect.flatMap(Queue.clear(latest), (left) => Effect.forEach(left, send, { discard: true }))
+  } satisfies ProgressReports
+})
