@@ -131,6 +131,14 @@ export const read = Effect.fn("Configuration.read")(function* (
   })
   if (problems.length > 0) return yield* new WrongUse({ problems })
 
+  const [interval, timeout] = [given("MUSTER_HEARTBEAT_INTERVAL"), given("MUSTER_HEARTBEAT_TIMEOUT")].map((text) =>
+    toDuration(text ?? "")
+  )
+  if (interval !== undefined && timeout !== undefined && Duration.isGreaterThanOrEqualTo(interval, timeout)) {
+    const problem = `MUSTER_HEARTBEAT_INTERVAL: must be shorter than MUSTER_HEARTBEAT_TIMEOUT (${Duration.format(timeout)}), or living workers go offline`
+    return yield* new WrongUse({ problems: [problem] })
+  }
+
   const text = (name: Variable) => given(name) ?? ""
   const secret = (name: Variable) => {
     const value = given(name)

@@ -118,7 +118,7 @@ describe("matching", () => {
 })
 
 describe("the retry policy", () => {
-  const fresh = { retry_count: 0, max_retries: 3 }
+  const fresh = { attempt: 1, retry_count: 0, max_retries: 3 }
 
   it("knows every kind of failure", () => {
     const gaveUp = FailureKind.literals.filter((kind) => afterFailure({ kind }, fresh, 0)._tag === "GiveUp")
@@ -126,7 +126,7 @@ describe("the retry policy", () => {
   })
 
   it("gives up when the retries are spent, except where none is used", () => {
-    const spent = { retry_count: 3, max_retries: 3 }
+    const spent = { attempt: 4, retry_count: 3, max_retries: 3 }
     assert.strictEqual(afterFailure({ kind: "Timeout" }, spent, 0)._tag, "GiveUp")
     assert.deepStrictEqual(afterFailure({ kind: "RateLimited", retry_after_ms: 1_500 }, spent, 0), {
       _tag: "Retry",
@@ -136,8 +136,9 @@ describe("the retry policy", () => {
   })
 
   it("doubles the delay, spreads it over its upper half, and bounds it", () => {
-    const delayOf = (retry_count: number, jitter: number) => {
-      const next = afterFailure({ kind: "Timeout" }, { retry_count, max_retries: 100 }, jitter)
+    const delayOf = (before: number, jitter: number) => {
+      const job = { attempt: before + 1, retry_count: 0, max_retries: 100 }
+      const next = afterFailure({ kind: "RateLimited" }, job, jitter)
       return next._tag === "Retry" ? Duration.toMillis(next.delay) : undefined
     }
     assert.deepStrictEqual(

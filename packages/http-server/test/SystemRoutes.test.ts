@@ -40,6 +40,10 @@ layer(server())("the routes of the system", (it) => {
       const { components, openapi, paths } = answer.json
       assert.deepStrictEqual(components.securitySchemes, { token: { type: "http", scheme: "bearer" } })
       assert.match(openapi, /^3\./)
+      // A generated client sends its token everywhere, except where none is ever asked for.
+      assert.deepStrictEqual(answer.json.security, [{}, { token: [] }])
+      assert.notProperty(paths["/jobs"].post, "security")
+      assert.deepStrictEqual(paths["/ready"].get.security, [])
       assert.deepStrictEqual(
         Object.fromEntries(
           Object.entries(paths).map(([path, methods]) => [path, Object.keys(methods as object).toSorted()])

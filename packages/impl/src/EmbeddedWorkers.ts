@@ -4,6 +4,7 @@ import { RegistryAccess } from "@muster/core/worker/RegistryAccess"
 import { WorkerId } from "@muster/core/worker/Worker"
 import { Effect, Layer } from "effect"
 import type { Duration } from "effect"
+import * as Instance from "./Instance.ts"
 import * as WorkerConnectors from "./WorkerConnectors.ts"
 
 const workerType = "simulation"
@@ -23,6 +24,10 @@ export const workerIds = (machine: Pick<EmbeddedMachine, "machineId" | "workers"
   Array.from({ length: machine.workers }, (_, index) =>
     WorkerId.make(`${machine.machineId}-worker-${workerType}-${index}`)
   )
+
+/** Fails with what is wrong with their settings, without starting them. */
+export const check = (environment: EmbeddedMachine["environment"]) =>
+  Effect.scoped(Effect.asVoid(WorkerConnectors.acquire(workerType, environment)))
 
 /** Runs them for as long as the layer, on the stores of this process. */
 export const layer = (machine: EmbeddedMachine) =>
@@ -44,10 +49,11 @@ export const layer = (machine: EmbeddedMachine) =>
               worker_type: workerType,
               process_name: `redis-worker-${workerType}-${index}`
             },
-            instance_id: globalThis.crypto.randomUUID()
+            instance_id: Instance.make()
           },
           connectors,
           beatInterval: machine.beatInterval,
+          isGone: Instance.isGone,
           maxResultLength: machine.maxResultLength
         })
         yield* Effect.forkScoped(Effect.catchCause(agent, (cause) => Effect.logError(`worker ${id} ended`, cause)))

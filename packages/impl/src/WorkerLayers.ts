@@ -11,15 +11,16 @@ import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
-import type { JobQueue } from "@muster/core/job/internal/JobQueue"
+import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import type { StorageError } from "@muster/core/job/JobErrors"
 import type { Ports } from "@muster/core/Ports"
 import type { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import type { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
+import type { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
-import { Effect, Layer, type Redacted, Schedule } from "effect"
+import { Duration, Effect, Fiber, Layer, type Redacted, Ref, Schedule } from "effect"
 
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
@@ -31,26 +32,48 @@ export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
 /** While a store is away, tries again soon at first and every 5 s in the end. */
 const whileAway = Schedule.min([Schedule.exponential("250 millis"), Schedule.spaced("5 seconds")])
 
-/** Brings the schema up to date, as soon as the database is there. Requests that come earlier are told to wait. */
-const migrations = Layer.effectDiscard(
-  PgMigrations.run.pipe(
-    Effect.tapError((error) => Effect.logWarning(`PostgreSQL: ${error.detail}; trying again`)),
-    Effect.retry({ while: (error) => error.unavailable, schedule: whileAway }),
-    Effect.tap((applied) => Effect.logInfo(`PostgreSQL is ready (${applied.length} migrations applied)`)),
-    Effect.catch((error) => Effect.logError("the database could not be migrated", error)),
-    Effect.forkScoped
+/** How long a start waits for its stores; what is slower, or away, is waited for in the background. */
+const patience = Duration.seconds(3)
+
+/** Does what a store needs once, as soon as it can, and says each new reason why it cannot. */
+const prepare = <R>(
+  store: string,
+  step: Effect.Effect<Record<string, unknown>, RepositoryError | StorageError, R>
+): Layer.Layer<never, never, R> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const said = yield* Ref.make("")
+      const say = (error: RepositoryError | StorageError) =>
+        Effect.flatMap(Ref.getAndSet(said, error.detail), (before) => {
+          if (before === error.detail) return Effect.void
+          const words = `${store}: ${error.detail}; trying on`
+          return error.unavailable ? Effect.logWarning(words) : Effect.logError(words)
+        })
+      const prepared = yield* step.pipe(
+        Effect.tapError(say),
+        Effect.retry(whileAway),
+        Effect.flatMap((about) => Effect.annotateLogs(Effect.logInfo(`${store} is ready`), about)),
+        Effect.forkScoped
+      )
+      yield* Effect.ignore(Effect.timeout(Fiber.join(prepared), patience))
+    })
   )
+
+/** Brings the schema up to date. Requests that come before it is there are told to wait. */
+const migrations = prepare(
+  "PostgreSQL",
+  Effect.map(PgMigrations.run, (applied) => ({ migrations: applied.length }))
 )
 
-/** Says once what Redis promises, as soon as it is there. */
-const redisReport = Layer.effectDiscard(
-  RedisServer.describe.pipe(
-    Effect.tapError((error) => Effect.logWarning(`Redis: ${error.detail}; trying again`)),
-    Effect.retry({ while: (error) => error.unavailable, schedule: whileAway }),
-    Effect.flatMap((description) => Effect.logInfo("Redis is ready").pipe(Effect.annotateLogs({ ...description }))),
-    Effect.catch((error) => Effect.logError(`Redis: ${error.detail}`)),
-    Effect.forkScoped
-  )
+/** Sees that Redis keeps what it is given and has the queue as this process knows it, and says what it promises. */
+const redisReport = prepare(
+  "Redis",
+  Effect.gen(function* () {
+    const description = yield* RedisServer.describe
+    const queue = yield* JobQueue
+    yield* queue.ping
+    return { ...description }
+  })
 )
 
 /** Workers and heartbeats in PostgreSQL. Can be built while it is away; the schema follows when it is there. */
@@ -61,7 +84,8 @@ export const postgresRegistry = (databaseUrl: Redacted.Redacted): Layer.Layer<Wo
 
 /** Jobs in Redis. Can be built while it is away. */
 export const redisQueue = (redisUrl: Redacted.Redacted): Layer.Layer<JobQueue, StorageError> =>
-  Layer.mergeAll(RedisJobQueue.layer, redisReport).pipe(
+  redisReport.pipe(
+    Layer.provideMerge(RedisJobQueue.layer),
     Layer.provide(RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(redisUrl))))
   )
 

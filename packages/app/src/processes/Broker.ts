@@ -4,6 +4,8 @@ import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
+import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import type { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
 import { Console, Effect, Layer, Schema } from "effect"
@@ -39,14 +41,21 @@ const settings = (configuration: Configuration) =>
     Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
   )
 
+/** The address as one goes to it: a wildcard is only an address to listen on. */
+const shownHost = (host: string) => {
+  if (host === "0.0.0.0" || host === "::") return "localhost"
+  return host.includes(":") ? `[${host}]` : host
+}
+
 const defaultUrl = "http://127.0.0.1:3331"
 
 const greeting = (url: string, stores: string, workers: ReadonlyArray<string>, isOpen: boolean) => [
-  `Muster ${version} is ready on ${url}`,
+  `Muster ${version} is listening on ${url}`,
   "",
   `  stores   ${stores}`,
   ...(workers.length === 0 ? [] : [`  workers  ${workers.join(", ")}`]),
-  `  API      ${url}/docs`,
+  // A browser cannot send a token.
+  `  API      ${url}/${isOpen ? "docs" : "openapi.json"}`,
   "",
   ...(workers.length === 0
     ? []
@@ -82,12 +91,16 @@ export class CannotListen extends Schema.TaggedError<CannotListen>("@muster/app/
 const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown reason"
 
+const asWrongUse = (error: InvalidConfiguration | ConnectorFailure) => new WrongUse({ problems: [error.message] })
+
 /** Runs a server until it is interrupted. */
 export const run = Effect.fnUntraced(function* (
   configuration: Configuration,
   options: { readonly withWorkers: boolean }
 ) {
   yield* requireTokenOffLoopback(configuration)
+  // What is wrong with the workers is said before anything listens.
+  if (options.withWorkers) yield* Effect.mapError(EmbeddedWorkers.check(configuration.environment), asWrongUse)
   const stores = yield* storesOf(configuration)
   const machine = {
     machineId: configuration.machineId ?? "local",
@@ -101,7 +114,7 @@ export const run = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const { address } = yield* HttpServer.HttpServer
       const port = NetAddress.isInetAddress(address) ? address.port : configuration.port
-      const host = configuration.host.includes(":") ? `[${configuration.host}]` : configuration.host
+      const host = shownHost(configuration.host)
       const kept = stores.persistent
         ? "PostgreSQL and Redis"
         : "in memory: nothing is persisted, all is gone when it stops"

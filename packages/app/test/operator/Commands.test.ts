@@ -132,7 +132,7 @@ describe("muster job", () => {
             JobUseCases.failJob(
               fence,
               { kind: "Rejected", message: "no \u001b[31m" },
-              { retry_count: 0, max_retries: 0 }
+              { attempt: 1, retry_count: 0, max_retries: 0 }
             )
           )
         ],

@@ -37,7 +37,7 @@ export const startBroker = (command: "up" | "server", env: Record<string, string
         file: process.execPath,
         args: [bin, command, "--port", String(port)],
         env,
-        ready: "is ready on",
+        ready: "is listening on",
         stopSignal: "SIGINT"
       })
     })

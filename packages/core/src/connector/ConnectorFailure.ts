@@ -47,13 +47,13 @@ export type AfterFailure =
   | { readonly _tag: "Retry"; readonly delay: Duration.Duration; readonly usesRetry: boolean }
 
 /**
- * Decides it from the failure, the retries the job has spent and may spend, and a `jitter` in [0, 1). The delay
- * doubles with each retry spent and is spread over its upper half, so that a fleet whose service was away does not
- * come back in one wave; a service that names a delay is given it.
+ * Decides it from the failure, the attempts and retries of the job, and a `jitter` in [0, 1). The delay doubles with
+ * each attempt, whether or not it uses a retry, and is spread over its upper half, so that a fleet whose service was
+ * away does not come back in one wave; a service that names a delay is given it.
  */
 export const afterFailure = (
   failure: { readonly kind: FailureKind; readonly retry_after_ms?: number },
-  job: { readonly retry_count: number; readonly max_retries: number },
+  job: { readonly attempt: number; readonly retry_count: number; readonly max_retries: number },
   jitter: number
 ): AfterFailure => {
   const { retried, usesRetry } = policy[failure.kind]
@@ -61,6 +61,9 @@ export const afterFailure = (
   if (failure.retry_after_ms !== undefined) {
     return { _tag: "Retry", delay: Duration.millis(Math.max(0, failure.retry_after_ms)), usesRetry }
   }
-  const backoff = Math.min(Duration.toMillis(firstDelay) * 2 ** job.retry_count, Duration.toMillis(longestDelay))
+  const backoff = Math.min(
+    Duration.toMillis(firstDelay) * 2 ** Math.max(0, job.attempt - 1),
+    Duration.toMillis(longestDelay)
+  )
   return { _tag: "Retry", delay: Duration.millis(Math.round(backoff * (0.5 + jitter / 2))), usesRetry }
 }

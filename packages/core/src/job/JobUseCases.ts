@@ -1,7 +1,7 @@
 /**
  * Commands on jobs. A store decides each in one atomic step; what a rule decides is decided here and handed to it.
  */
-import { Effect, Option, Random, Schema } from "effect"
+import { Duration, Effect, Option, Random, Schema } from "effect"
 import { afterFailure, type ConnectorFailure } from "../connector/ConnectorFailure.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
 import { type ClaimRequest, JobQueue } from "./internal/JobQueue.ts"
@@ -10,6 +10,9 @@ import { NotMatchable } from "./JobErrors.ts"
 
 /** An id for a job whose caller gave none: random, so that submitting needs no round trip for it. */
 const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.randomUUID()))
+
+/** How long a submit waits to be told who accepts the job: what takes longer is not worth a late answer. */
+const matchingWithin = Duration.millis(300)
 
 /**
  * Stores a job, and says how many workers accept it: null when the registry cannot be asked now. Taking jobs needs the
@@ -27,12 +30,16 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   const { request } = submission
   const id = submission.id ?? (yield* newJobId)
   const mayWait = submission.if_unmatchable !== "reject"
-  const matching = yield* workers.accepting(request.service_required).pipe(
-    Effect.catchIf(
-      (error) => mayWait && error.unavailable,
-      () => Effect.succeed(null)
-    )
-  )
+  const counts = workers.accepting(request.service_required)
+  const matching = yield* mayWait
+    ? counts.pipe(
+        Effect.timeoutOrElse({ duration: matchingWithin, orElse: () => Effect.succeed(null) }),
+        Effect.catchIf(
+          (error) => error.unavailable,
+          () => Effect.succeed(null)
+        )
+      )
+    : counts
   if (!mayWait && matching?.registered === 0) {
     // A job that was accepted once stays accepted, however the fleet has changed since.
     const known = yield* queue.get(id)
@@ -67,7 +74,7 @@ export const completeJob = Effect.fnUntraced(function* (fence: Fence, result: un
 export const failJob = Effect.fnUntraced(function* (
   fence: Fence,
   failure: Pick<ConnectorFailure, "kind" | "message" | "retry_after_ms">,
-  job: Pick<Job, "retry_count" | "max_retries">
+  job: Pick<Job, "attempt" | "retry_count" | "max_retries">
 ) {
   const queue = yield* JobQueue
   const next = afterFailure(failure, job, yield* Random.next)

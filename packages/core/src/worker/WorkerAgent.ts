@@ -4,7 +4,7 @@
  * A worker that finds its id taken is a successor of one that died, or a twin of one that lives. It tells them apart
  * by waiting: a twin goes on beating, and is left alone; a dead one falls silent and is replaced.
  */
-import { DateTime, Duration, Effect, Option, Schedule } from "effect"
+import { Clock, DateTime, Duration, Effect, Option, Schedule } from "effect"
 import * as JobRunner from "../connector/runner/JobRunner.ts"
 import { RegistryAccess, type RegistryUnreachable } from "./RegistryAccess.ts"
 import type { WorkerRegistration } from "./Worker.ts"
@@ -82,17 +82,30 @@ const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
   yield* Effect.logInfo(`worker ${worker.id} is registered and accepts ${worker.capabilities.job_types.join(", ")}`)
 })
 
-/** Beats for ever; a worker the registry has forgotten enrols again. */
-const beating = (options: AgentOptions) =>
-  Effect.gen(function* () {
-    const registry = yield* RegistryAccess
-    yield* registry.beat(options.registration.id).pipe(
-      Effect.catchTag("WorkerNotFound", () => enrol(options)),
-      Effect.catchTag(["RegistryUnreachable", "RegistryRefused"], (error) =>
-        Effect.logWarning(`heartbeat not delivered: ${error.message}`)
-      )
+/**
+ * Beats for ever; a worker the registry has forgotten enrols again. One that was not heard for several beats, because
+ * it was frozen or cut off, may have been replaced meanwhile: it asks before it beats on, and ends when it was.
+ */
+const beating = Effect.fnUntraced(function* (options: AgentOptions) {
+  const registry = yield* RegistryAccess
+  const { capabilities, capacity, id, instance_id, region } = options.registration
+  const longSilence = Duration.toNanosUnsafe(options.beatInterval) * 3n
+  let heardAt = yield* Clock.currentTimeNanos
+
+  const confirm = registry.update(id, { region, capacity, capabilities, instance_id })
+  const round = Effect.gen(function* () {
+    const silence = (yield* Clock.currentTimeNanos) - heardAt
+    if (silence > longSilence) yield* confirm
+    yield* registry.beat(id)
+    heardAt = yield* Clock.currentTimeNanos
+  }).pipe(
+    Effect.catchTag("WorkerNotFound", () => enrol(options)),
+    Effect.catchTag(["RegistryUnreachable", "RegistryRefused"], (error) =>
+      Effect.logWarning(`heartbeat not delivered: ${error.message}`)
     )
-  }).pipe(Effect.delay(options.beatInterval), Effect.forever)
+  )
+  return yield* Effect.forever(Effect.delay(round, options.beatInterval))
+})
 
 /** Runs a worker until it is interrupted, or fails because it may not be one. */
 export const run = (options: AgentOptions) =>
@@ -101,6 +114,14 @@ export const run = (options: AgentOptions) =>
     const { capacity, id } = options.registration
     yield* enrol(options)
     return yield* Effect.raceFirst(beating(options), JobRunner.run({ ...options, worker_id: id, capacity })).pipe(
-      Effect.onInterrupt(() => registry.leave(id).pipe(Effect.timeout("1 second"), Effect.ignore({ log: "Debug" })))
+      Effect.onInterrupt(() =>
+        registry
+          .leave(id)
+          .pipe(
+            Effect.timeout("1 second"),
+            Effect.ignore({ log: "Debug" }),
+            Effect.andThen(Effect.logInfo("worker stopped; its jobs are handed back"))
+          )
+      )
     )
   }).pipe(Effect.annotateLogs({ worker_id: options.registration.id }))

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobId, request } from "@muster/core/job/Job"
 import * as JobUseCases from "@muster/core/job/JobUseCases"
@@ -43,6 +44,18 @@ describe("submitting a job", () => {
       const second = yield* JobUseCases.submitJob({ request: job.request })
       assert.notStrictEqual(first.job.id, second.job.id)
     }).pipe(Effect.provide(stores))
+  )
+
+  it.effect("does not wait for a registry that does not answer", () =>
+    Effect.gen(function* () {
+      const submitting = yield* Effect.forkChild(JobUseCases.submitJob(job))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(submitting)).matching, null)
+    }).pipe(
+      Effect.provide(
+        Layer.mergeAll(Layer.mock(WorkerRepository, { accepting: () => Effect.never }), MemoryJobQueue.layer)
+      )
+    )
   )
 
   it.effect("needs the registry only for a job that asks to be rejected", () =>

@@ -98,6 +98,32 @@ describe("WorkerAgent", () => {
     }).pipe(Effect.provide(broker))
   )
 
+  it.effect("ends when it was replaced while it could not be heard", () =>
+    Effect.gen(function* () {
+      const cut = yield* Ref.make(false)
+      const registry = yield* RegistryAccess
+      const flaky = RegistryAccess.of({
+        ...registry,
+        beat: (which) =>
+          Effect.flatMap(Ref.get(cut), (isCut) =>
+            isCut ? Effect.fail(new RegistryUnreachable({ message: "cut off", cause: "test" })) : registry.beat(which)
+          )
+      })
+      const frozen = yield* Effect.provideService(start("one"), RegistryAccess, flaky)
+      yield* TestClock.adjust("20 seconds")
+      yield* Ref.set(cut, true)
+      yield* TestClock.adjust("2 minutes")
+      yield* start("two")
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(yield* instanceNow, "two")
+      yield* Ref.set(cut, false)
+      yield* TestClock.adjust("16 seconds")
+      assert.include(String(yield* Fiber.await(frozen)), "LiveTwin")
+      assert.strictEqual(yield* instanceNow, "two")
+      assert.notStrictEqual((yield* WorkerQueries.getWorker(id)).status, "offline")
+    }).pipe(Effect.provide(broker))
+  )
+
   it.effect("registers again when the registry has forgotten it", () =>
     Effect.gen(function* () {
       yield* start("one")

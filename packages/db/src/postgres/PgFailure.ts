@@ -21,6 +21,7 @@ export interface Description {
 const sqlState = ({ reason: { cause } }: SqlError): string =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : ""
 
+/** Somebody else has to do something, and then it works without a restart of ours. */
 const away = (detail: string) => ({ detail, unavailable: true })
 const broken = (detail: string) => ({ detail, unavailable: false })
 
@@ -36,11 +37,12 @@ const describeSqlError = (error: SqlError) => {
     case "SerializationError":
       return away("PostgreSQL gave way to a concurrent statement")
     case "AuthenticationError":
-      return broken("PostgreSQL refused the credentials")
+      return away("PostgreSQL refused the credentials")
     case "AuthorizationError":
-      return broken("PostgreSQL refused: the user lacks a privilege")
+      return away("PostgreSQL refused: the user lacks a privilege")
   }
   // Undefined table or column: a server that is newer than the schema, or started with it.
+  if (code === "3D000") return away("the database does not exist")
   if (code === "42P01" || code === "42703") return away("the database is not migrated yet")
   if (/^57P0[1235]$/.test(code)) return away("PostgreSQL is starting or shutting down")
   if (code.startsWith("53")) return away("PostgreSQL is out of connections or of another resource")

@@ -7,7 +7,7 @@
  * long an answer may take is bounded on our side (`PgFailure.answerWithin`).
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Layer, type Redacted } from "effect"
+import { Duration, Effect, Layer, type Redacted, Scope } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 
 export interface PostgresOptions {
@@ -17,8 +17,20 @@ export interface PostgresOptions {
   readonly maxConnections?: number | undefined
 }
 
+/** How long closing the pool may take: a database that hangs does not answer the goodbye of its connections. */
+const closeWithin = Duration.seconds(1)
+
 /** A pool of connections, closed with the layer. */
 export const layer = (options: PostgresOptions): Layer.Layer<SqlClient> =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const pool = yield* Scope.make()
+      yield* Effect.addFinalizer((exit) => Effect.ignore(Effect.timeout(Scope.close(pool, exit), closeWithin)))
+      return yield* Layer.buildWithScope(client(options), pool)
+    })
+  )
+
+const client = (options: PostgresOptions): Layer.Layer<SqlClient> =>
   PgClient.layer({
     url: options.url,
     applicationName: "muster",

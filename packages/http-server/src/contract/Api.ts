@@ -11,11 +11,27 @@ import { WorkersApi } from "./WorkersApi.ts"
 /** Everything wrong with a request is said at once, and what is not known is refused rather than ignored. */
 const strict = { errors: "all", onExcessProperty: "error" } as const
 
-/** A server may ask for a token; whether this one does, no contract knows. */
+const open = new Set(["/health", "/ready"])
+
+/**
+ * A server may ask for a token; whether this one does, no contract knows. The generator gives each operation an empty
+ * list, which would say that none is ever asked for; only the probes keep it.
+ */
 const withToken = (document: Record<string, any>) => ({
   ...document,
   security: [{}, { token: [] }],
-  components: { ...document["components"], securitySchemes: { token: { type: "http", scheme: "bearer" } } }
+  components: { ...document["components"], securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+  paths: Object.fromEntries(
+    Object.entries<Record<string, any>>(document["paths"]).map(([path, operations]) => [
+      path,
+      Object.fromEntries(
+        Object.entries(operations).map(([method, { security, ...operation }]) => [
+          method,
+          open.has(path) ? { security, ...operation } : operation
+        ])
+      )
+    ])
+  )
 })
 
 export class Api extends HttpApi.make("muster")

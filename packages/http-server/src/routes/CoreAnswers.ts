@@ -41,10 +41,13 @@ const isRefusal = (error: Refusal | Technical): error is Refusal => error._tag i
 const retryAfterSeconds = 2
 const quietMillis = 5_000
 
-const unavailable = new Problems.StoreUnavailable({
-  detail: "a store that the request needs does not answer; send it again later",
-  retry_after_s: retryAfterSeconds
-})
+const unavailable = (error: Technical) => {
+  const store = error._tag === "StorageError" ? "the job queue" : "the registry of workers"
+  return new Problems.StoreUnavailable({
+    detail: `${store} is away; send the request again later`,
+    retry_after_s: retryAfterSeconds
+  })
+}
 
 /**
  * Makes the translation of a group's answers. Technical failures are logged whole and answered bare: 503 when the
@@ -64,7 +67,7 @@ export const make = Effect.sync(() => {
       lastLogged.set(error.operation, now)
       yield* Effect.logWarning(`answering 503: ${error.message}`)
     }
-    return yield* answer(unavailable)
+    return yield* answer(unavailable(error))
   })
 
   return <A, E extends Refusal | Technical, R>(
