@@ -14,6 +14,9 @@ const occupancyColours: Record<Occupancy, Colour | undefined> = {
   draining: "yellow"
 }
 
+const occupancyCell = (occupancy: Occupancy | null): Table.Cell =>
+  occupancy === null ? { text: "unknown", colour: "dim" } : { text: occupancy, colour: occupancyColours[occupancy] }
+
 const columns = (now: DateTime.Utc): ReadonlyArray<Table.Column<WorkerWithMetadata>> => [
   { title: "ID", cut: "middle", cell: ({ id }) => id },
   { title: "STATUS", room: "fixed", cell: ({ status }) => ({ text: status, colour: statusColours[status] }) },
@@ -21,7 +24,7 @@ const columns = (now: DateTime.Utc): ReadonlyArray<Table.Column<WorkerWithMetada
   {
     title: "OCCUPANCY",
     room: "fixed",
-    cell: ({ occupancy }) => ({ text: occupancy, colour: occupancyColours[occupancy] })
+    cell: ({ occupancy }) => occupancyCell(occupancy)
   },
   { title: "CAPACITY", align: "right", room: "fixed", cell: ({ capacity }) => String(capacity) },
   { title: "JOB TYPES", room: "flexible", cell: ({ capabilities }) => capabilities.job_types.join(", ") || "-" },
@@ -52,7 +55,7 @@ export const block = (
     ["id", worker.id],
     ["status", { text: status, colour: statusColours[status] }],
     ["status_changed_at", Times.exact(worker.status_changed_at, now)],
-    ["occupancy", { text: occupancy, colour: occupancyColours[occupancy] }],
+    ["occupancy", occupancyCell(occupancy)],
     ["current_jobs", worker.current_jobs],
     ["region", worker.region],
     ["capacity", String(worker.capacity)],

@@ -17,7 +17,11 @@ const Job = Schema.Struct({
 })
 const JobAnswer = Schema.Struct({ job: Job })
 const WorkerAnswer = Schema.Struct({
-  worker: Schema.Struct({ id: Schema.String, status: Schema.String, current_jobs: Schema.Array(Schema.String) })
+  worker: Schema.Struct({
+    id: Schema.String,
+    status: Schema.String,
+    current_jobs: Schema.NullOr(Schema.Array(Schema.String))
+  })
 })
 
 interface Answer {
@@ -248,6 +252,9 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         const refused = yield* send(`${url}/jobs`, "POST", { service_required: "simulation" })
         assert.strictEqual(refused.status, 503)
         assert.isNotNull(refused.headers.get("retry-after"))
+        // The list of workers is what an operator looks at now.
+        const listed = yield* send(`${url}/workers/patient`)
+        assert.containSubset(listed.body, { worker: { id: "patient", occupancy: null, current_jobs: null } })
         yield* redis.restart
         yield* eventually("ready", send(`${url}/ready`), ({ status }) => status === 200)
         yield* jobBecomes(running, "completed")

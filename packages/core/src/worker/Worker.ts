@@ -118,12 +118,12 @@ export class Worker extends Schema.Class<Worker>("@muster/core/worker/Worker")({
   }
 }
 
-/** A worker with what the registry record alone does not know. */
+/** A worker with what the registry record alone does not know. What the queue knows is null while that is away. */
 export const WorkerWithMetadata = Schema.Struct({
   ...Worker.fields,
   last_heartbeat_at: Schema.NullOr(Schema.DateTimeUtc),
-  occupancy: Occupancy,
-  current_jobs: Schema.Array(Schema.String)
+  occupancy: Schema.NullOr(Occupancy),
+  current_jobs: Schema.NullOr(Schema.Array(Schema.String))
 })
 export type WorkerWithMetadata = typeof WorkerWithMetadata.Type
 

@@ -1,5 +1,5 @@
 /** Reading the registry. Source: document 004. */
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { JobQueue } from "../job/internal/JobQueue.ts"
 import { HeartbeatStore } from "./internal/HeartbeatStore.ts"
 import { type ListWorkers, WorkerRepository } from "./internal/WorkerRepository.ts"
@@ -43,17 +43,27 @@ export const getHeartbeatHistory = Effect.fn("WorkerQueries.getHeartbeatHistory"
   return yield* heartbeats.history(id, limit)
 })
 
+/** How long to wait for the queue: an operator needs the list of workers most when the queue is in trouble. */
+const queueWithin = Duration.seconds(1)
+
 const withMetadata = Effect.fnUntraced(function* (workers: ReadonlyArray<Worker>) {
   const heartbeats = yield* HeartbeatStore
   const queue = yield* JobQueue
   const ids = workers.map(({ id }) => id)
-  const [beats, held] = yield* Effect.all([heartbeats.lastOf(ids), queue.heldBy(ids)], { concurrency: 2 })
+  const asked = queue.heldBy(ids).pipe(
+    Effect.timeoutOrElse({ duration: queueWithin, orElse: () => Effect.succeed(null) }),
+    Effect.catchIf(
+      (error) => error.unavailable,
+      () => Effect.succeed(null)
+    )
+  )
+  const [beats, held] = yield* Effect.all([heartbeats.lastOf(ids), asked], { concurrency: 2 })
   return workers.map((worker): WorkerWithMetadata => {
-    const current_jobs = held.get(worker.id) ?? []
+    const current_jobs = held === null ? null : (held.get(worker.id) ?? [])
     return {
       ...worker,
       last_heartbeat_at: beats.get(worker.id) ?? null,
-      occupancy: current_jobs.length === 0 ? "idle" : "busy",
+      occupancy: current_jobs === null ? null : current_jobs.length === 0 ? "idle" : "busy",
       current_jobs
     }
   })
