@@ -62,11 +62,15 @@ const asFailure = (cause: Cause.Cause<ConnectorFailure>): ConnectorFailure => {
       })
 }
 
+/** Makes a part of an uninterruptible effect interruptible again. */
+type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /**
  * Runs the connector until it ends, its time is over, or the job must be let go. It runs in a fiber of its own, so that
  * one that does not stop when it is told to holds up neither the job nor the worker.
  */
-const runConnector = Effect.fnUntraced(function* (
+const superviseConnector = Effect.fnUntraced(function* (
+  restore: Restore,
   job: Job,
   connector: RunningConnector,
   progress: ProgressReports.ProgressReports,
@@ -95,12 +99,21 @@ const runConnector = Effect.fnUntraced(function* (
           failure: new ConnectorFailure({ kind: "Timeout", message: `ran longer than ${job.timeout_ms} ms` })
         } satisfies Outcome)
   const mustLetGo = Effect.map(letGo, (why): Outcome => ({ _tag: "LetGo", why }))
-  const outcome = yield* Effect.raceAllFirst([ended, overTime, mustLetGo]).pipe(
+  const outcome = yield* restore(Effect.raceAllFirst([ended, overTime, mustLetGo])).pipe(
     Effect.onInterrupt(() => stop(returnWithin))
   )
-  yield* stop(stopWithin)
+  yield* restore(stop(stopWithin))
   return outcome
 })
+
+const runConnector = (
+  job: Job,
+  connector: RunningConnector,
+  progress: ProgressReports.ProgressReports,
+  letGo: Effect.Effect<HeldJobs.LetGo>
+) =>
+  // No interruption may fall between the start of the connector and its supervision.
+  Effect.uninterruptibleMask((restore) => superviseConnector(restore, job, connector, progress, letGo))
 
 const invalidResult = (message: string): Outcome => ({
   _tag: "Failed",
@@ -173,6 +186,8 @@ const runJob = Effect.fnUntraced(
     )
 )
 
+const fenceOf = (job: Job, nonce: string): Fence => ({ job_id: job.id, attempt: job.attempt, nonce })
+
 /** Runs the claim loop for ever. */
 export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   const queue = yield* JobQueue
@@ -183,55 +198,55 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   yield* Effect.forkScoped(held.renewing)
   yield* Effect.forkScoped(held.watching)
 
-  const takeUp = (claimed: ReadonlyArray<Job>, nonce: string, claimedAt: bigint) =>
-    Effect.forEach(
-      claimed,
-      (job) => {
-        const fence: Fence = { job_id: job.id, attempt: job.attempt, nonce }
-        return FiberSet.run(jobs, runJob(options, held, job, fence, held.add(fence, claimedAt)))
-      },
-      { discard: true }
-    )
+  const takeUp = (fence: Fence, job: Job, heldFrom: bigint) =>
+    FiberSet.run(jobs, runJob(options, held, job, fence, held.add(fence, heldFrom)))
 
   /** A claim that was sent goes on when the worker stops meanwhile: its jobs, if it gets any, go back at once. */
-  const send = (request: ClaimRequest) =>
-    Effect.gen(function* () {
-      const sent = yield* Effect.forkDetach(JobUseCases.claimJobs(request))
-      const handBack = Fiber.join(sent).pipe(
-        Effect.flatMap((claimed) =>
-          Effect.forEach(
-            claimed,
-            (job) => JobUseCases.returnJob({ job_id: job.id, attempt: job.attempt, nonce: request.nonce }),
-            { discard: true }
-          )
-        ),
-        Effect.timeout(returnWithin),
-        Effect.ignore
-      )
-      return yield* Effect.onInterrupt(Fiber.join(sent), () => handBack)
-    })
+  const send = Effect.fnUntraced(function* (restore: Restore, request: ClaimRequest) {
+    const sent = yield* Effect.forkDetach(JobUseCases.claimJobs(request))
+    const handBack = Fiber.join(sent).pipe(
+      Effect.flatMap(Effect.forEach((job) => JobUseCases.returnJob(fenceOf(job, request.nonce)), { discard: true })),
+      Effect.timeout(returnWithin),
+      Effect.ignore
+    )
+    return yield* Effect.onInterrupt(restore(Fiber.join(sent)), () => handBack)
+  })
+
+  /** Of jobs that were claimed at a time nobody knows, those that are still ours, with a lease that begins now. */
+  const renewed = Effect.fnUntraced(function* (claimed: ReadonlyArray<Job>, nonce: string) {
+    const lost = yield* queue.renew(claimed.map((job) => fenceOf(job, nonce)))
+    return claimed.filter(({ id }) => !lost.some(({ job_id }) => job_id === id))
+  })
 
   /**
    * Claims under one nonce until an answer is heard: when the answer was lost, the same claim finds the jobs it was
-   * given, instead of leaving them to the end of their leases.
+   * given, instead of leaving them to the end of their leases. No interruption may fall between hearing of a job and
+   * taking it up.
    */
-  const claim = Effect.gen(function* () {
-    const nonce = globalThis.crypto.randomUUID()
-    const { capacity, worker_id } = options
-    const limit = capacity - held.size()
-    const claimedAt = yield* Clock.currentTimeNanos
-    for (let tries = 0; ; tries++) {
-      const again = tries > 0
-      const heard = yield* send({ worker_id, job_types, capacity, limit, nonce, again }).pipe(Effect.result)
-      if (Result.isSuccess(heard)) {
-        if (again) yield* Effect.logInfo("claims are answered again")
-        yield* takeUp(heard.success, nonce, claimedAt)
-        return heard.success.length
+  const claim = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const nonce = globalThis.crypto.randomUUID()
+      const { capacity, worker_id } = options
+      const limit = capacity - held.size()
+      for (let tries = 0; ; tries++) {
+        const again = tries > 0
+        const sentAt = yield* Clock.currentTimeNanos
+        const heard = yield* send(restore, { worker_id, job_types, capacity, limit, nonce, again }).pipe(
+          Effect.flatMap((claimed) =>
+            again && claimed.length > 0 ? renewed(claimed, nonce) : Effect.succeed(claimed)
+          ),
+          Effect.result
+        )
+        if (Result.isSuccess(heard)) {
+          if (again) yield* Effect.logInfo("claims are answered again")
+          for (const job of heard.success) yield* takeUp(fenceOf(job, nonce), job, sentAt)
+          return heard.success.length
+        }
+        if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
+        yield* restore(Effect.sleep(Duration.millis(Math.min(100 * 2 ** Math.min(tries, 6), 5_000))))
       }
-      if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
-      yield* Effect.sleep(Duration.millis(Math.min(100 * 2 ** Math.min(tries, 6), 5_000)))
-    }
-  })
+    })
+  )
 
   const round = Effect.gen(function* () {
     yield* held.below(options.capacity)
