@@ -4,7 +4,7 @@
 import { Effect, Option, Random, Schema } from "effect"
 import { afterFailure, type ConnectorFailure } from "../connector/ConnectorFailure.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
-import { type ClaimRequest, JobQueue } from "./internal/JobQueue.ts"
+import { type ClaimRequest, type FailedFilter, JobQueue } from "./internal/JobQueue.ts"
 import { type Fence, type Job, type IfUnmatchable, JobId, type JobRequest, type Progress } from "./Job.ts"
 import { NotMatchable } from "./JobErrors.ts"
 
@@ -85,4 +85,16 @@ export const returnJob = Effect.fnUntraced(function* (fence: Fence) {
 export const cancelJob = Effect.fn("JobUseCases.cancelJob")(function* (id: JobId) {
   const queue = yield* JobQueue
   return yield* queue.cancel(id)
+})
+
+/** Lets a job that failed start over, with all its retries. */
+export const retryJob = Effect.fn("JobUseCases.retryJob")(function* (id: JobId) {
+  const queue = yield* JobQueue
+  return yield* queue.retry(id)
+})
+
+/** The same for all failed jobs that the filter means; says how many. */
+export const retryFailedJobs = Effect.fn("JobUseCases.retryFailedJobs")(function* (filter: FailedFilter) {
+  const queue = yield* JobQueue
+  return yield* queue.retryFailed(filter)
 })

@@ -7,6 +7,7 @@ import { attemptSuite } from "./AttemptSuite.ts"
 import { listSuite } from "./ListSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
 import type { QueueLayer } from "./QueueTest.ts"
+import { retrySuite } from "./RetrySuite.ts"
 import { submitSuite } from "./SubmitSuite.ts"
 import { tickSuite } from "./TickSuite.ts"
 
@@ -21,6 +22,9 @@ export const suite = (name: string, layer: QueueLayer): void => {
     })
     describe("attempt", () => {
       attemptSuite(layer)
+    })
+    describe("retry by hand", () => {
+      retrySuite(layer)
     })
     describe("time", () => {
       tickSuite(layer)

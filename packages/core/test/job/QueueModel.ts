@@ -51,6 +51,11 @@ const Report = Schema.TaggedStruct("report", {
 })
 const Renew = Schema.TaggedStruct("renew", { which: Schema.Array(Which).check(Schema.isMaxLength(3)) })
 const Cancel = Schema.TaggedStruct("cancel", { id: Id })
+const Retry = Schema.TaggedStruct("retry", { id: Id })
+const RetryFailed = Schema.TaggedStruct("retry failed", {
+  type: Schema.NullOr(Type),
+  kind: Schema.NullOr(Schema.Literals(["Timeout", "Lost"]))
+})
 const Get = Schema.TaggedStruct("get", { id: Id })
 const List = Schema.TaggedStruct("list", {
   status: Schema.NullOr(JobStatus),
@@ -79,6 +84,8 @@ export const Command = Schema.Union([
   Pass,
   Renew,
   Cancel,
+  Retry,
+  RetryFailed,
   Get,
   List,
   GiveBackAll
@@ -186,6 +193,13 @@ export const follower = Effect.gen(function* () {
         return yield* queue.renew(command.which.map(fence))
       case "cancel":
         return yield* outcome(queue.cancel(jobId(command.id)), timeless)
+      case "retry":
+        return yield* outcome(queue.retry(jobId(command.id)), timeless)
+      case "retry failed":
+        return yield* queue.retryFailed({
+          service_required: command.type ?? undefined,
+          error_kind: command.kind ?? undefined
+        })
       case "get":
         return Option.getOrNull(Option.map(yield* queue.get(jobId(command.id)), timeless))
       case "list": {

@@ -2,7 +2,7 @@
 import { effectivePriority } from "@muster/core/job/Rank"
 import type { Fence, JobError, JobId, JobRequest, Progress } from "@muster/core/job/Job"
 import { JobStatus, JobId as JobIdSchema } from "@muster/core/job/Job"
-import type { ClaimRequest, ListRequest } from "@muster/core/job/internal/JobQueue"
+import type { ClaimRequest, FailedFilter, ListRequest } from "@muster/core/job/internal/JobQueue"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Schema } from "effect"
 import { command } from "./RedisFunctions.ts"
@@ -18,6 +18,8 @@ const Reported = named("ok", "lease_lost")
 const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
 
 const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
+/** The kind comes first: lua/functions/retry_failed.lua looks for it there. */
+const errorText = ({ kind, message }: JobError) => JSON.stringify({ kind, message })
 const fenceArgs = (fence: Fence) => [fence.job_id, String(fence.attempt), fence.nonce]
 
 export const submit = command({
@@ -82,7 +84,7 @@ export const fail = command({
     readonly error: JobError
     readonly delayMs: string
     readonly usesRetry: boolean
-  }) => [...fenceArgs(request.fence), JSON.stringify(request.error), request.delayMs, request.usesRetry ? "1" : "0"],
+  }) => [...fenceArgs(request.fence), errorText(request.error), request.delayMs, request.usesRetry ? "1" : "0"],
   reply: Ended
 })
 
@@ -97,10 +99,21 @@ export const renew = command({
   reply: Schema.Array(Flag)
 })
 
-export const cancel = command({
-  name: "cancel",
-  args: (id: JobId) => [id],
-  reply: Schema.Union([Found, named("not_found"), Schema.Tuple([Schema.Literal("invalid_transition"), JobStatus])])
+const Moved = Schema.Union([Found, named("not_found"), Schema.Tuple([Schema.Literal("invalid_transition"), JobStatus])])
+
+export const cancel = command({ name: "cancel", args: (id: JobId) => [id], reply: Moved })
+
+export const retry = command({ name: "retry", args: (id: JobId) => [id], reply: Moved })
+
+export const retryFailed = command({
+  name: "retry_failed",
+  args: (request: FailedFilter & { readonly before: string; readonly after: string }) => [
+    request.service_required ?? "",
+    request.error_kind ?? "",
+    request.before,
+    request.after
+  ],
+  reply: Schema.Tuple([Schema.FiniteFromString, Schema.String, Schema.String])
 })
 
 export const get = command({

@@ -5,7 +5,7 @@
 import { Name } from "@muster/core/Identifier"
 import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
 import { canonical } from "@muster/core/Json"
-import { type Fence, Job, type JobId } from "@muster/core/job/Job"
+import { type Fence, Job, type JobId, type JobStatus } from "@muster/core/job/Job"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
 import { type ClaimRequest, JobQueue, type ListRequest } from "@muster/core/job/internal/JobQueue"
 import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettings"
@@ -78,6 +78,8 @@ const make = Effect.gen(function* () {
   const giveBack = JobCommands.giveBack(functions, queue)
   const renew = JobCommands.renew(functions, queue)
   const cancel = JobCommands.cancel(functions, queue)
+  const retry = JobCommands.retry(functions, queue)
+  const retryFailed = JobCommands.retryFailed(functions, queue)
   const get = JobCommands.get(functions, queue)
   const list = JobCommands.list(functions, queue)
   const heldBy = JobCommands.heldBy(functions, queue)
@@ -94,6 +96,19 @@ const make = Effect.gen(function* () {
     storage(operation)(
       Effect.flatMap(reply, (said) => (said[0] === "job" ? Effect.succeed(said[1]) : Effect.fail(lost(fence))))
     )
+
+  /** An order to move a job by hand, to the status it names. */
+  const moved = (operation: string, id: JobId, to: JobStatus, reply: ReturnType<typeof cancel>) =>
+    Effect.flatMap(reply, (said): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
+      switch (said[0]) {
+        case "job":
+          return Effect.succeed(said[1])
+        case "not_found":
+          return Effect.fail(new JobNotFound({ id }))
+        case "invalid_transition":
+          return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: said[1], to }))
+      }
+    }).pipe(storage(operation))
 
   const claimNext: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, RedisFailure> = (request) =>
     Effect.flatMap(claim({ ...request, leaseMs }), ([, more, ...jobs]) =>
@@ -175,17 +190,22 @@ const make = Effect.gen(function* () {
         storage("renew")
       ),
 
-    cancel: (id) =>
-      Effect.flatMap(cancel(id), (reply): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
-        switch (reply[0]) {
-          case "job":
-            return Effect.succeed(reply[1])
-          case "not_found":
-            return Effect.fail(new JobNotFound({ id }))
-          case "invalid_transition":
-            return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: reply[1], to: "cancelled" }))
-        }
-      }).pipe(storage("cancel")),
+    cancel: (id) => moved("cancel", id, "cancelled", cancel(id)),
+
+    retry: (id) => moved("retry", id, "pending", retry(id)),
+
+    retryFailed: Effect.fnUntraced(function* (filter) {
+      let total = 0
+      let before = ""
+      let after = ""
+      for (;;) {
+        const [count, began, next] = yield* retryFailed({ ...filter, before, after })
+        total += count
+        if (next === "") return total
+        before = began
+        after = next
+      }
+    }, storage("retryFailed")),
 
     get: (id) =>
       Effect.map(get(id), (reply) => (reply[0] === "job" ? Option.some(reply[1]) : Option.none())).pipe(storage("get")),

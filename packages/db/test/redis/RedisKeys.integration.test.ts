@@ -38,6 +38,7 @@ describe("RedisJobQueue", () => {
         yield* queue.fail(later!.fence, late, { delay: Duration.seconds(10), usesRetry: true })
         yield* queue.cancel(jobId("cancelled"))
         const all = yield* keys
+        assert.include(all, "{muster:tagged}:failed")
         assert.isAbove(all.length, 20)
         assert.deepStrictEqual(
           all.filter((key) => !key.startsWith("{muster:tagged}:")),

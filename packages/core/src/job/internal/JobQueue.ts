@@ -4,12 +4,12 @@
  * Promises of every layer: each method is one atomic step and can be called from any number of processes at once;
  * all times are the store's clock; nothing is half done when a method fails. A `StorageError` with `unavailable`
  * leaves open whether the step was done, so every method may be repeated: a repeated submit finds the same job, a
- * repeated report of the same attempt gets the first answer.
+ * repeated report of the same attempt gets the first answer, a repeated retry is told where the job is by now.
  */
 import { Context, type Duration, type Effect, type Option } from "effect"
 import type { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
-import type { Fence, Job, JobError, JobId, JobRequest, JobStatus, Progress } from "../Job.ts"
+import type { Fence, Job, JobError, JobErrorKind, JobId, JobRequest, JobStatus, Progress } from "../Job.ts"
 import type { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "../JobErrors.ts"
 
 export interface ClaimRequest {
@@ -30,6 +30,13 @@ export interface ListRequest {
   /** Continue after the page that handed out this cursor. */
   readonly cursor?: string | undefined
   readonly limit: number
+}
+
+/** Which failed jobs are meant; what is left out holds for all of them. */
+export interface FailedFilter {
+  readonly service_required?: string | undefined
+  /** The kind of the error they failed with. */
+  readonly error_kind?: JobErrorKind | undefined
 }
 
 export interface JobPage {
@@ -89,6 +96,20 @@ export class JobQueue extends Context.Service<
 
     /** Ends a job for good, waiting or held; an attempt that held it is fenced off. Repeating it is a no-op. */
     readonly cancel: (id: JobId) => Effect.Effect<Job, JobNotFound | InvalidStateTransition | StorageError>
+
+    /**
+     * Lets a failed job wait again at once, with all its retries; it keeps its place in the order, its attempt number,
+     * and its error until the next attempt ends. Any other job is refused, one that waits again already too: repeating
+     * a retry never starts another one. A job past its `expires_at` expires when it is next looked at.
+     */
+    readonly retry: (id: JobId) => Effect.Effect<Job, JobNotFound | InvalidStateTransition | StorageError>
+
+    /**
+     * Retries the failed jobs that the filter means, oldest first, and says how many. On Redis this goes in steps of
+     * at most 100 jobs, so a failure leaves the first ones retried and a repeat goes on with the others. However long
+     * that takes, only jobs that finished before it began are retried, and each once.
+     */
+    readonly retryFailed: (filter: FailedFilter) => Effect.Effect<number, StorageError>
 
     readonly get: (id: JobId) => Effect.Effect<Option.Option<Job>, StorageError>
 
