@@ -5,6 +5,22 @@ import { Effect } from "effect"
 import { expectProblem, pathsOf } from "./problems.ts"
 import { ask, register, server, submit } from "./TestServer.ts"
 
+/** A job of this type that has failed for good. */
+const failed = Effect.fnUntraced(function* (service_required: string, kind: "Rejected" | "Timeout" = "Rejected") {
+  const id = yield* submit({ service_required, max_retries: 0 })
+  const nonce = `claim-of-${id}`
+  const [job] = yield* JobUseCases.claimJobs({
+    worker_id: WorkerId.make("failing"),
+    job_types: [service_required],
+    capacity: 100,
+    limit: 1,
+    nonce
+  })
+  if (job === undefined) return assert.fail("nothing was claimed")
+  yield* JobUseCases.failJob({ job_id: job.id, attempt: job.attempt, nonce }, { kind, message: "no" }, job)
+  return id
+})
+
 layer(server())("the routes of jobs", (it) => {
   it.effect("submit a job, with all that was left out filled in", () =>
     Effect.gen(function* () {
@@ -135,6 +151,66 @@ layer(server())("the routes of jobs", (it) => {
         400,
         "InvalidRequest"
       )
+    })
+  )
+
+  it.effect("let a failed job start over", () =>
+    Effect.gen(function* () {
+      const id = yield* failed("retried")
+      const answer = yield* ask("POST", `/jobs/${id}/retry`)
+      assert.strictEqual(answer.status, 200)
+      assert.deepInclude(answer.json.job, {
+        id,
+        status: "pending",
+        retry_count: 0,
+        attempt: 1,
+        error: { kind: "Rejected", message: "no" },
+        finished_at: null
+      })
+      const again = expectProblem(yield* ask("POST", `/jobs/${id}/retry`), 400, "InvalidStateTransition")
+      assert.deepInclude(again, { subject: "job", id, from: "pending", to: "pending" })
+      expectProblem(yield* ask("POST", "/jobs/unknown/retry"), 404, "JobNotFound")
+    })
+  )
+
+  it.effect("let many failed jobs start over, those that the filter means", () =>
+    Effect.gen(function* () {
+      const many = [yield* failed("many"), yield* failed("many", "Timeout"), yield* failed("more", "Timeout")]
+      const retry = (filter: unknown) => ask("POST", "/jobs/retry", { body: { filter } })
+      assert.deepStrictEqual((yield* retry({ service_required: "many", error_kind: "Timeout" })).json, { count: 1 })
+      const statuses = Effect.forEach(many, (id) =>
+        Effect.map(ask("GET", `/jobs/${id}`), ({ json }) => json.job.status)
+      )
+      assert.deepStrictEqual(yield* statuses, ["failed", "pending", "failed"])
+      assert.deepStrictEqual((yield* retry({ service_required: "nothing" })).json, { count: 0 })
+      assert.strictEqual((yield* retry({})).json.count, 2)
+      assert.deepStrictEqual(yield* statuses, ["pending", "pending", "pending"])
+
+      for (const [body, ...paths] of [
+        [undefined, ""],
+        [{}, "filter"],
+        [{ filter: null }, "filter"],
+        [{ filter: { status: "failed" } }, "filter.status"],
+        [
+          { filter: { service_required: "a b", error_kind: "Bad" }, all: true },
+          "all",
+          "filter.error_kind",
+          "filter.service_required"
+        ]
+      ] as const) {
+        const problem = expectProblem(yield* ask("POST", "/jobs/retry", { body }), 400, "InvalidRequest")
+        assert.deepStrictEqual(pathsOf(problem), [...paths])
+      }
+    })
+  )
+
+  it.effect("reach a job that is called as a route is", () =>
+    Effect.gen(function* () {
+      for (const id of ["retry"]) {
+        yield* submit({ id })
+        assert.strictEqual((yield* ask("GET", `/jobs/${id}`)).json.job.id, id)
+        assert.strictEqual((yield* ask("POST", `/jobs/${id}/cancel`)).json.job.status, "cancelled")
+      }
     })
   )
 

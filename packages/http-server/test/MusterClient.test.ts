@@ -64,6 +64,9 @@ layer(server())("the client", (it) => {
       )
       assert.strictEqual((yield* jobs.list({ query: {} })).jobs.length, 1)
       assert.strictEqual((yield* jobs.cancel({ params: { id } })).job.status, "cancelled")
+      const refused = yield* Effect.flip(jobs.retry({ params: { id } }))
+      assert.strictEqual(refused._tag, "InvalidStateTransition")
+      assert.deepStrictEqual(yield* jobs.retryFailed({ payload: { filter: { error_kind: "Lost" } } }), { count: 0 })
     })
   )
 

@@ -1,5 +1,5 @@
-/** `muster job`: submit jobs, look at them, cancel them. */
-import type { JobStatus } from "@muster/core/job/Job"
+/** `muster job`: submit jobs, look at them, cancel and retry them. */
+import type { JobErrorKind, JobStatus } from "@muster/core/job/Job"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -22,6 +22,19 @@ const statuses = [
   "cancelled",
   "expired"
 ] as const satisfies ReadonlyArray<JobStatus>
+
+const errorKinds = [
+  "Rejected",
+  "InvalidPayload",
+  "Unauthorized",
+  "RateLimited",
+  "ServiceUnavailable",
+  "ProtocolError",
+  "Timeout",
+  "ResourceExhausted",
+  "AssetFailed",
+  "Lost"
+] as const satisfies ReadonlyArray<JobErrorKind>
 
 const id = Argument.String("id").pipe(Argument.withDescription("The id of the job"))
 
@@ -180,9 +193,46 @@ const cancel = Command.make("cancel", { id, json }, (flags) => Effect.flatMap(jo
   Command.withExamples([{ command: "muster job cancel render-42" }])
 )
 
+const retry = Command.make(
+  "retry",
+  {
+    id: id.pipe(Argument.optional),
+    allFailed: Flag.Boolean("all-failed").pipe(
+      Flag.withDescription("All failed jobs instead of one"),
+      Flag.withDefault(false)
+    ),
+    service: optionalText("service", "SERVICE", "Of the failed jobs, those that need this service"),
+    kind: Flag.Literals("kind", errorKinds).pipe(
+      Flag.withDescription("Of the failed jobs, those whose error is of this kind"),
+      Flag.optional
+    ),
+    json
+  },
+  (flags) =>
+    Effect.flatMap(jobs, (jobs) =>
+      jobs.retry({
+        id: Option.getOrUndefined(flags.id),
+        allFailed: flags.allFailed,
+        service: Option.getOrUndefined(flags.service),
+        kind: Option.getOrUndefined(flags.kind),
+        json: flags.json
+      })
+    )
+).pipe(
+  Command.withDescription("Let a failed job start over, with all its retries, or all that have failed"),
+  Command.withShortDescription("Let failed jobs start over"),
+  Command.withExamples([
+    { command: "muster job retry render-42" },
+    {
+      command: "muster job retry --all-failed --service simulation --kind ServiceUnavailable",
+      description: "After an outage of a service"
+    }
+  ])
+)
+
 export const command = Command.make("job").pipe(
   Command.withAlias("jobs"),
-  Command.withDescription("Submit, show, list and cancel jobs on the server at MUSTER_URL"),
-  Command.withShortDescription("Submit, show, list and cancel jobs"),
-  Command.withSubcommands([submit, get, list, cancel])
+  Command.withDescription("Submit, show, list, cancel and retry jobs on the server at MUSTER_URL"),
+  Command.withShortDescription("Submit, show, list, cancel and retry jobs"),
+  Command.withSubcommands([submit, get, list, cancel, retry])
 )

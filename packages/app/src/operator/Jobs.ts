@@ -1,5 +1,5 @@
 /** What the `muster job` commands do. Everything heavy is imported from here on, when a command really runs. */
-import { isFinished, type Job, JobId, JobStatus } from "@muster/core/job/Job"
+import { isFinished, type Job, type JobErrorKind, JobId, JobStatus } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
 import type { MusterClient } from "@muster/http-server/client/MusterClient"
 import { JobKnown, type JobStored, jobsPerPage } from "@muster/http-server/contract/JobsApi"
@@ -112,6 +112,38 @@ export const cancel = Effect.fn("Jobs.cancel")(function* (flags: { readonly id: 
   const client = yield* Server.connect
   const { body, value } = yield* Server.ask(client.jobs.cancel({ params: { id }, responseMode }))
   yield* flags.json ? Output.printJson(body) : Output.print(`job ${value.job.id} is ${value.job.status}`)
+})
+
+/** `muster job retry` */
+export const retry = Effect.fn("Jobs.retry")(function* (flags: {
+  readonly id: string | undefined
+  readonly allFailed: boolean
+  readonly service: string | undefined
+  readonly kind: JobErrorKind | undefined
+  readonly json: boolean
+}) {
+  const narrowed = flags.service !== undefined || flags.kind !== undefined
+  if ((flags.id !== undefined) === flags.allFailed || (narrowed && !flags.allFailed)) {
+    const problem = "give either the ID of a job or --all-failed, which --service and --kind narrow down"
+    return yield* new Configuration.WrongUse({ problems: [problem] })
+  }
+  if (flags.id !== undefined) {
+    const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
+    const client = yield* Server.connect
+    const { body, value } = yield* Server.ask(client.jobs.retry({ params: { id }, responseMode }))
+    return yield* flags.json ? Output.printJson(body) : Output.print(`job ${value.job.id} is ${value.job.status}`)
+  }
+  const service =
+    flags.service === undefined ? undefined : yield* Server.decodeArgument(Name, "--service", flags.service)
+  const filter = {
+    ...(service === undefined ? {} : { service_required: service }),
+    ...(flags.kind === undefined ? {} : { error_kind: flags.kind })
+  }
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.retryFailed({ payload: { filter }, responseMode }))
+  if (flags.json) return yield* Output.printJson(body)
+  const { count } = value
+  yield* Output.print(`${count} failed ${count === 1 ? "job waits" : "jobs wait"} again`)
 })
 
 /** `muster job list` */

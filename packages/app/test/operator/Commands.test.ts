@@ -1,5 +1,5 @@
 /** The operator commands as processes, against a real server in memory. */
-import { type Fence, JobId } from "@muster/core/job/Job"
+import { type Fence, JobId, request } from "@muster/core/job/Job"
 import * as JobUseCases from "@muster/core/job/JobUseCases"
 import * as JobQueries from "@muster/core/job/JobQueries"
 import type { Ports } from "@muster/core/Ports"
@@ -145,6 +145,45 @@ describe("muster job", () => {
   )
 
   live(
+    "retries one failed job, or all that are meant",
+    Effect.gen(function* () {
+      const fail = (id: string, kind: "Rejected" | "Timeout") =>
+        Effect.gen(function* () {
+          yield* JobUseCases.submitJob({
+            id: JobId.make(id),
+            request: request({ service_required: "simulation", max_retries: 0 })
+          })
+          const job = { retry_count: 0, max_retries: 0 }
+          yield* Effect.flatMap(claimed, (fence) => JobUseCases.failJob(fence, { kind, message: "no" }, job))
+        })
+      yield* fail("j-1", "Rejected")
+      yield* fail("j-2", "Timeout")
+      yield* fail("j-3", "Timeout")
+      yield* fail("j-4", "Rejected")
+      const one = yield* operate(["job", "retry", "j-1"])
+      assert.deepStrictEqual(one, { code: 0, stdout: "job j-1 is pending\n", stderr: "" })
+      const [again, json, kind] = yield* Effect.all(
+        [
+          operate(["job", "retry", "j-1", "--json"]),
+          operate(["job", "retry", "j-2", "--json"]),
+          operate(["job", "retry", "--all-failed", "--service", "simulation", "--kind", "Rejected"])
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(again.code, 1)
+      assert.strictEqual(field(again.stderr, "code"), "InvalidStateTransition")
+      assert.deepStrictEqual(JSON.parse(json.stdout), yield* ask("/jobs/j-2"))
+      assert.deepStrictEqual(kind, { code: 0, stdout: "1 failed job waits again\n", stderr: "" })
+      const [all, none] = [
+        yield* operate(["job", "retry", "--all-failed", "--json"]),
+        yield* operate(["job", "retry", "--all-failed"])
+      ]
+      assert.deepStrictEqual(JSON.parse(all.stdout), { count: 1 })
+      assert.deepStrictEqual(none, { code: 0, stdout: "0 failed jobs wait again\n", stderr: "" })
+    })
+  )
+
+  live(
     "Ctrl-C ends the waiting with 130 and leaves the job alone; SIGTERM with 143",
     Effect.gen(function* () {
       const env = yield* environment
@@ -278,6 +317,12 @@ describe("wrong use", () => {
         ["job", "get", "a/b"],
         ["job", "cancel", ""],
         ["job", "get", "a", "b"],
+        ["job", "retry"],
+        ["job", "retry", "a", "--all-failed"],
+        ["job", "retry", "a", "--service", "simulation"],
+        ["job", "retry", "--kind", "Timeout"],
+        ["job", "retry", "--all-failed", "--kind", "Bad"],
+        ["job", "retry", "--all-failed", "--service", "a b"],
         ["job", "list", "--limit", "0"],
         ["job", "list", "--all", "--limit", "3"],
         ["job", "list", "--status", "gone"],

@@ -28,7 +28,14 @@ export const layer = HttpApiBuilder.group(
       list: ({ query }) =>
         JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
       get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
-      cancel: ({ params }) => JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores)
+      cancel: ({ params }) => JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores),
+      retry: ({ params }) => JobUseCases.retryJob(params.id).pipe(asJob, answered, withStores),
+      retryFailed: ({ payload }) =>
+        JobUseCases.retryFailedJobs(payload.filter).pipe(
+          Effect.map((count) => ({ count })),
+          answered,
+          withStores
+        )
     })
   })
 )
