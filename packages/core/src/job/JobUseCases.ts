@@ -11,17 +11,20 @@ import { NotMatchable } from "./JobErrors.ts"
 /** An id for a job whose caller gave none: random, so that submitting needs no round trip for it. */
 const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.randomUUID()))
 
+/** A job as a caller submits it. */
+export interface Submission {
+  readonly id?: JobId | undefined
+  readonly request: JobRequest
+  readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
+}
+
 /**
  * Stores a job, and says how many workers accept it: null when the registry cannot be asked now. Taking jobs needs the
  * queue alone, except for a job that asks to be rejected.
  *
  * The same id with an equal request finds the job that is there; with another request it is refused.
  */
-export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: {
-  readonly id?: JobId | undefined
-  readonly request: JobRequest
-  readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
-}) {
+export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: Submission) {
   const queue = yield* JobQueue
   const workers = yield* WorkerRepository
   const { request } = submission
@@ -40,6 +43,42 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   }
   const { created, job } = yield* queue.submit(id, request)
   return { job, created, matching }
+})
+
+/** Fails when no registered worker accepts the job type and one of the jobs is new. */
+const refuseUnmatchable = Effect.fnUntraced(function* (
+  service_required: string,
+  jobs: ReadonlyArray<Pick<Submission, "id">>
+) {
+  const queue = yield* JobQueue
+  const workers = yield* WorkerRepository
+  const { registered } = yield* workers.accepting(service_required)
+  if (registered > 0) return
+  for (const { id } of jobs) {
+    // A job that was accepted once stays accepted, however the fleet has changed since.
+    const known = id === undefined ? Option.none() : yield* queue.get(id)
+    if (Option.isNone(known)) return yield* new NotMatchable({ service_required })
+  }
+})
+
+/**
+ * Stores jobs in the order given, or none of them, as `submitJob` does each; says their ids and which are new.
+ * The registry is asked only for jobs that want to be rejected, once for each job type.
+ *
+ * Repeating a batch after a failure is harmless for jobs whose ids the caller gave: an id made here is another one
+ * the next time.
+ */
+export const submitJobs = Effect.fn("JobUseCases.submitJobs")(function* (submissions: ReadonlyArray<Submission>) {
+  const queue = yield* JobQueue
+  const choosy = submissions.filter(({ if_unmatchable }) => if_unmatchable === "reject")
+  yield* Effect.forEach(
+    Map.groupBy(choosy, ({ request }) => request.service_required),
+    ([service_required, jobs]) => refuseUnmatchable(service_required, jobs)
+  )
+  const jobs = yield* Effect.forEach(submissions, ({ id, request }) =>
+    Effect.map(id === undefined ? newJobId : Effect.succeed(id), (id) => ({ id, request }))
+  )
+  return yield* queue.submitMany(jobs)
 })
 
 /** Takes the next jobs a worker may run. */

@@ -4,6 +4,7 @@
  */
 import { describe } from "@effect/vitest"
 import { attemptSuite } from "./AttemptSuite.ts"
+import { batchSuite } from "./BatchSuite.ts"
 import { listSuite } from "./ListSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
 import type { QueueLayer } from "./QueueTest.ts"
@@ -16,6 +17,9 @@ export const suite = (name: string, layer: QueueLayer): void => {
   describe(`JobQueue (${name})`, () => {
     describe("submit", () => {
       submitSuite(layer)
+    })
+    describe("submit many", () => {
+      batchSuite(layer)
     })
     describe("order", () => {
       orderSuite(layer)

@@ -39,6 +39,9 @@ const Submit = Schema.TaggedStruct("submit", {
 })
 /** What runs at once, so that there is something to claim. */
 const Plain = Schema.TaggedStruct("submit plain", { id: Id, service_required: Type, payload: Schema.Literals([0, 1]) })
+const SubmitMany = Schema.TaggedStruct("submit many", {
+  jobs: Schema.Array(Schema.Union([Submit, Plain, Plain])).check(Schema.isMaxLength(4))
+})
 const Claim = Schema.TaggedStruct("claim", {
   worker: Worker,
   types: Schema.Literals(["x", "y", "xy", "yx"]),
@@ -72,6 +75,7 @@ export const Command = Schema.Union([
   Submit,
   Plain,
   Plain,
+  SubmitMany,
   Claim,
   Claim,
   Claim,
@@ -174,6 +178,15 @@ export const follower = Effect.gen(function* () {
       case "submit plain": {
         const asked = yield* requestOf(command)
         return yield* outcome(queue.submit(jobId(command.id), asked), ({ created, job }) => [created, timeless(job)])
+      }
+      case "submit many": {
+        const jobs = yield* Effect.forEach(command.jobs, (asked) =>
+          Effect.map(requestOf(asked), (request) => ({ id: jobId(asked.id), request }))
+        )
+        return yield* Effect.match(queue.submitMany(jobs), {
+          onSuccess: (submitted) => submitted,
+          onFailure: (error) => ({ refused: error._tag, id: "id" in error ? error.id : null })
+        })
       }
       case "claim": {
         const nonce = `claim-${++claims}`

@@ -7,7 +7,14 @@ import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
 import { canonical } from "@muster/core/Json"
 import { type Fence, Job, type JobId, type JobStatus } from "@muster/core/job/Job"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
-import { type ClaimRequest, JobQueue, type ListRequest } from "@muster/core/job/internal/JobQueue"
+import {
+  type ClaimRequest,
+  JobQueue,
+  type ListRequest,
+  refuseDuplicates,
+  type Submission,
+  type Submitted
+} from "@muster/core/job/internal/JobQueue"
 import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettings"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import { Array, Duration, Effect, Layer, Option, Random, Schema } from "effect"
@@ -19,6 +26,8 @@ import * as RedisServer from "./RedisServer.ts"
 
 /** Items per call of a function, the bound of lua/includes/queue.lua. */
 const perCall = 100
+/** Text that one call takes of a batch, in characters, so that other calls need not wait long for it. */
+const textPerCall = 1024 * 1024
 /** Jobs that one call of `list` answers, and the calls after which a page is what was found. */
 const listedPerCall = 50
 const callsPerList = 8
@@ -48,6 +57,24 @@ const otherStep = (operation: string, noted: string, ours: string): StorageError
 
 const lost = (fence: Fence): LeaseLost => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
 
+/** A batch as calls take it: in order, each job in one of them. */
+const inCalls = (jobs: ReadonlyArray<Submission>): ReadonlyArray<ReadonlyArray<JobCommands.WrittenSubmission>> => {
+  const calls: Array<Array<JobCommands.WrittenSubmission>> = []
+  let length = 0
+  for (const job of jobs) {
+    const text = canonical(job.request)
+    const last = calls.at(-1)
+    length += text.length
+    if (last !== undefined && last.length < perCall && length <= textPerCall) {
+      last.push({ ...job, text })
+    } else {
+      calls.push([{ ...job, text }])
+      length = text.length
+    }
+  }
+  return calls
+}
+
 /** The settings, as long as the queue can work with them. */
 const checkedSettings = Effect.gen(function* () {
   const settings = yield* QueueSettings
@@ -70,6 +97,8 @@ const make = Effect.gen(function* () {
   const bounds = { leaseMs, retentionMs: millis(settings.retention), tickMs: millis(settings.tickInterval) }
 
   const submit = JobCommands.submit(functions, queue)
+  const checkMany = JobCommands.checkMany(functions, queue)
+  const submitMany = JobCommands.submitMany(functions, queue)
   const claim = JobCommands.claim(functions, queue)
   const start = JobCommands.start(functions, queue)
   const progress = JobCommands.progress(functions, queue)
@@ -146,6 +175,25 @@ const make = Effect.gen(function* () {
           }
         }
       ).pipe(storage("submit")),
+
+    submitMany: Effect.fnUntraced(function* (jobs) {
+      yield* refuseDuplicates(jobs)
+      const calls = inCalls(jobs)
+      // A single call checks all of its jobs itself.
+      for (const call of calls.length > 1 ? calls : []) {
+        const checked = yield* checkMany(call)
+        if (checked[0] === "already_exists") return yield* new JobAlreadyExists({ id: checked[1] })
+      }
+      const submitted: Array<Submitted> = []
+      for (const call of calls) {
+        const reply = yield* submitMany({ jobs: call, priorityStepMs })
+        if (reply[0] === "already_exists") return yield* new JobAlreadyExists({ id: reply[1] })
+        if (reply[0] === "priority_step") return yield* otherStep("submitMany", reply[1], priorityStepMs)
+        const [, ...created] = reply
+        submitted.push(...call.map(({ id }, at) => ({ id, created: created[at] === "1" })))
+      }
+      return submitted
+    }, storage("submitMany")),
 
     claim: (request) => (request.job_types.length === 0 ? Effect.succeed([]) : storage("claim")(claimNext(request))),
 

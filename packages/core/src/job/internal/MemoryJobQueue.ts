@@ -6,11 +6,11 @@ import { Clock, DateTime, Deferred, Duration, Effect, Layer, Option } from "effe
 import { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import { canonical } from "../../Json.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
-import { canBecome, type Fence, isHeld, Job, type JobId, type JobStatus } from "../Job.ts"
+import { canBecome, type Fence, isHeld, Job, type JobId, type JobRequest, type JobStatus } from "../Job.ts"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost } from "../JobErrors.ts"
 import { QueueSettings } from "../QueueSettings.ts"
 import { rank } from "../Rank.ts"
-import { JobQueue, type Retry, type TickReport } from "./JobQueue.ts"
+import { JobQueue, refuseDuplicates, type Retry, type Submitted, type TickReport } from "./JobQueue.ts"
 import * as WaitingLines from "./WaitingLines.ts"
 
 const tickBound = 100
@@ -59,6 +59,37 @@ const make = Effect.gen(function* () {
     waiting.insert(entry)
     Deferred.doneUnsafe(arrival, Effect.void)
     arrival = Deferred.makeUnsafe<void>()
+  }
+
+  const store = (id: JobId, request: JobRequest, text: string, now: number): Entry => {
+    const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
+    const entry: Entry = {
+      job: new Job({
+        ...request,
+        id,
+        status: due > now ? "scheduled" : "pending",
+        attempt: 0,
+        retry_count: 0,
+        worker_id: null,
+        progress: null,
+        result: null,
+        error: null,
+        created_at: DateTime.makeUnsafe(now),
+        assigned_at: null,
+        started_at: null,
+        finished_at: null
+      }),
+      sequence: ++sequence,
+      rank: rank(request, now, settings.priorityStep),
+      request: text,
+      nonce: null,
+      lease: null,
+      ended: null,
+      due: due > now ? due : null
+    }
+    entries.set(id, entry)
+    if (entry.due === null) insertWaiting(entry)
+    return entry
   }
 
   const hold = (entry: Entry, worker: WorkerId, until: number): void => {
@@ -181,39 +212,26 @@ const make = Effect.gen(function* () {
         (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists> => {
           const text = canonical(request)
           const known = entries.get(id)
-          if (known !== undefined) {
-            return known.request === text
-              ? Effect.succeed({ job: known.job, created: false })
-              : Effect.fail(new JobAlreadyExists({ id }))
-          }
-          const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
-          const entry: Entry = {
-            job: new Job({
-              ...request,
-              id,
-              status: due > now ? "scheduled" : "pending",
-              attempt: 0,
-              retry_count: 0,
-              worker_id: null,
-              progress: null,
-              result: null,
-              error: null,
-              created_at: DateTime.makeUnsafe(now),
-              assigned_at: null,
-              started_at: null,
-              finished_at: null
-            }),
-            sequence: ++sequence,
-            rank: rank(request, now, settings.priorityStep),
-            request: text,
-            nonce: null,
-            lease: null,
-            ended: null,
-            due: due > now ? due : null
-          }
-          entries.set(id, entry)
-          if (entry.due === null) insertWaiting(entry)
-          return Effect.succeed({ job: entry.job, created: true })
+          if (known === undefined) return Effect.succeed({ job: store(id, request, text, now).job, created: true })
+          return known.request === text
+            ? Effect.succeed({ job: known.job, created: false })
+            : Effect.fail(new JobAlreadyExists({ id }))
+        }
+      ),
+
+    submitMany: (jobs) =>
+      Effect.flatMap(
+        Effect.andThen(refuseDuplicates(jobs), Clock.currentTimeMillis),
+        (now): Effect.Effect<ReadonlyArray<Submitted>, JobAlreadyExists> => {
+          const batch = jobs.map((job) => ({ ...job, text: canonical(job.request), known: entries.get(job.id) }))
+          const taken = batch.find(({ known, text }) => known !== undefined && known.request !== text)
+          if (taken !== undefined) return Effect.fail(new JobAlreadyExists({ id: taken.id }))
+          return Effect.succeed(
+            batch.map(({ id, known, request, text }) => {
+              if (known === undefined) store(id, request, text, now)
+              return { id, created: known === undefined }
+            })
+          )
         }
       ),
 
