@@ -154,6 +154,67 @@ layer(server())("the routes of jobs", (it) => {
     })
   )
 
+  it.effect("submit jobs together, in their order", () =>
+    Effect.gen(function* () {
+      const jobs = [
+        { service_required: "together", payload: { n: 0 } },
+        { id: "mine", job_type: "together", priority: 0, run_at: "2999-01-01T00:00:00.000Z" },
+        { service_required: "together", if_unmatchable: "wait" }
+      ]
+      const answer = yield* ask("POST", "/jobs/batch", { body: { jobs } })
+      assert.strictEqual(answer.status, 201)
+      assert.deepStrictEqual(Object.keys(answer.json), ["ids"])
+      const { ids } = answer.json
+      assert.strictEqual(ids[1], "mine")
+      const listed = (yield* ask("GET", "/jobs?service_required=together")).json.jobs
+      assert.deepStrictEqual(listed.map(({ id }: { id: string }) => id).toReversed(), ids)
+      assert.deepStrictEqual(listed[2].payload, { n: 0 })
+      assert.strictEqual(listed[1].status, "scheduled")
+
+      const again = yield* ask("POST", "/jobs/batch", { body: { jobs: [jobs[1], { job_type: "together" }] } })
+      assert.strictEqual(again.status, 201)
+      assert.strictEqual(again.json.ids[0], "mine")
+    })
+  )
+
+  it.effect("submit all jobs of a batch or none, and name what is wrong by its place", () =>
+    Effect.gen(function* () {
+      yield* submit({ id: "taken", service_required: "partial" })
+      const count = Effect.map(ask("GET", "/jobs?service_required=partial"), ({ json }) => json.jobs.length)
+      const batch = (...jobs: ReadonlyArray<unknown>) => ask("POST", "/jobs/batch", { body: { jobs } })
+      const good = { service_required: "partial" }
+
+      const taken = yield* batch(good, { ...good, id: "taken", payload: 1 })
+      assert.strictEqual(expectProblem(taken, 409, "JobAlreadyExists").id, "taken")
+      const choosy = yield* batch(good, { ...good, if_unmatchable: "reject" })
+      assert.strictEqual(expectProblem(choosy, 409, "NotMatchable").service_required, "partial")
+      const twice = expectProblem(
+        yield* batch({ ...good, id: "two" }, good, { ...good, id: "two" }),
+        400,
+        "InvalidRequest"
+      )
+      assert.deepStrictEqual(pathsOf(twice), ["jobs[2].id"])
+      assert.include(twice.detail, "two")
+      const bad = yield* batch(good, { ...good, priority: 101 }, {}, { ...good, urgent: true }, null)
+      assert.deepStrictEqual(pathsOf(expectProblem(bad, 400, "InvalidRequest")), [
+        ...["jobs[1].priority", "jobs[2].service_required", "jobs[3].urgent", "jobs[4]"]
+      ])
+      for (const jobs of [[], Array.from({ length: 1_001 }, () => good), {}, null]) {
+        const problem = expectProblem(yield* ask("POST", "/jobs/batch", { body: { jobs } }), 400, "InvalidRequest")
+        assert.deepStrictEqual(pathsOf(problem), ["jobs"])
+      }
+      expectProblem(yield* batch(good, { ...good, payload: "x".repeat(1_100_000) }), 413, "PayloadTooLarge")
+      assert.strictEqual(yield* count, 1)
+
+      const most = Array.from({ length: 1_000 }, (_, n) => ({ ...good, id: `most-${n}` }))
+      const answer = yield* batch(...most)
+      assert.deepStrictEqual(
+        answer.json.ids,
+        most.map(({ id }) => id)
+      )
+    })
+  )
+
   it.effect("let a failed job start over", () =>
     Effect.gen(function* () {
       const id = yield* failed("retried")
@@ -206,7 +267,7 @@ layer(server())("the routes of jobs", (it) => {
 
   it.effect("reach a job that is called as a route is", () =>
     Effect.gen(function* () {
-      for (const id of ["retry"]) {
+      for (const id of ["retry", "batch"]) {
         yield* submit({ id })
         assert.strictEqual((yield* ask("GET", `/jobs/${id}`)).json.job.id, id)
         assert.strictEqual((yield* ask("POST", `/jobs/${id}/cancel`)).json.job.status, "cancelled")

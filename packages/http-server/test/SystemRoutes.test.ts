@@ -14,6 +14,7 @@ const routes = {
   "/jobs/{id}/cancel": ["post"],
   "/jobs/{id}/retry": ["post"],
   "/jobs/retry": ["post"],
+  "/jobs/batch": ["post"],
   "/health": ["get"],
   "/ready": ["get"]
 }
@@ -74,7 +75,7 @@ layer(server())("the routes of the system", (it) => {
         const answer = yield* ask("PATCH", path.replace("{id}", "some"), { body: {} })
         const problem = expectProblem(answer, 405, "MethodNotAllowed")
         // A path with a name of its own also means the job of that name.
-        const allowed = path === "/jobs/retry" ? ["get", ...methods] : methods
+        const allowed = path === "/jobs/retry" || path === "/jobs/batch" ? ["get", ...methods] : methods
         assert.deepStrictEqual(problem.allowed.map((method: string) => method.toLowerCase()).toSorted(), allowed)
         assert.strictEqual(answer.headers["allow"], problem.allowed.join(", "))
       }

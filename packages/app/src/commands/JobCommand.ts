@@ -59,7 +59,13 @@ const submit = Command.make(
   "submit",
   {
     service: Argument.String("service").pipe(
-      Argument.withDescription("What the job needs: a job type, as workers list them")
+      Argument.withDescription("What the job needs: a job type, as workers list them"),
+      Argument.optional
+    ),
+    batch: optionalText(
+      "batch",
+      "PATH",
+      "Submit the jobs of a file, all or none: a JSON array of submissions, or one a line; - is standard input"
     ),
     payload: optionalText("payload", "JSON", "What the service is given"),
     payloadFile: optionalText("payload-file", "PATH", "The same from a file; - is standard input"),
@@ -100,7 +106,8 @@ const submit = Command.make(
   (flags) =>
     Effect.flatMap(jobs, (jobs) =>
       jobs.submit({
-        service_required: flags.service,
+        service_required: Option.getOrUndefined(flags.service),
+        batch: Option.getOrUndefined(flags.batch),
         payload: Option.getOrUndefined(flags.payload),
         payloadFile: Option.getOrUndefined(flags.payloadFile),
         id: Option.getOrUndefined(flags.id),
@@ -120,7 +127,7 @@ const submit = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("Submit a job"),
+  Command.withDescription("Submit a job, or many at once"),
   Command.withExamples([
     {
       command: `muster job submit simulation --payload '{"duration_ms": 2000, "steps": 4}' --wait`,
@@ -133,6 +140,10 @@ const submit = Command.make(
     {
       command: `echo '{"duration_ms": 10}' | muster job submit simulation --payload-file - --json | jq -r .job.id`,
       description: "In a script"
+    },
+    {
+      command: "muster job submit --batch jobs.jsonl",
+      description: `Jobs from a file with lines like {"id": "a-1", "service_required": "simulation"}; prints their ids`
     }
   ])
 )

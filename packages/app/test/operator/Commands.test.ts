@@ -145,6 +145,36 @@ describe("muster job", () => {
   )
 
   live(
+    "submits the jobs of a file together, and prints their ids",
+    Effect.gen(function* () {
+      const lines = '{"id": "j-1", "service_required": "simulation"}\r\n\n{"service_required": "simulation"}\n'
+      const plain = yield* operate(["job", "submit", "--batch", "-"], { input: lines })
+      assert.strictEqual(plain.stderr, "")
+      assert.match(plain.stdout, /^j-1\n[\w-]{36}\n$/)
+      const array = '[{"id": "j-3", "job_type": "simulation", "priority": 0}, {"id": "j-4", "job_type": "other"}]'
+      const [json, taken, bad] = yield* Effect.all(
+        [
+          operate(["job", "submit", "--batch", "-", "--json"], { input: array }),
+          operate(["job", "submit", "--batch", "-"], {
+            input: '{"service_required": "simulation"}\n{"id": "j-1", "service_required": "other"}'
+          }),
+          operate(["job", "submit", "--batch", "-"], { input: '{"service_required": "simulation"}\n{"priority": 1' })
+        ],
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(JSON.parse(json.stdout), { ids: ["j-3", "j-4"] })
+      assert.strictEqual(taken.code, 1)
+      assert.strictEqual(taken.stdout, "")
+      assert.include(taken.stderr, "j-1")
+      assert.strictEqual(bad.code, 2)
+      assert.include(bad.stderr, "--batch -: line 2: not JSON")
+      const { jobs } = (yield* ask("/jobs")) as { readonly jobs: ReadonlyArray<{ readonly id: string }> }
+      const ids = [...plain.stdout.trim().split("\n"), "j-3", "j-4"]
+      assert.deepStrictEqual(jobs.map(({ id }) => id).toReversed(), ids)
+    })
+  )
+
+  live(
     "retries one failed job, or all that are meant",
     Effect.gen(function* () {
       const fail = (id: string, kind: "Rejected" | "Timeout") =>
@@ -326,6 +356,11 @@ describe("wrong use", () => {
         ["job", "list", "--limit", "0"],
         ["job", "list", "--all", "--limit", "3"],
         ["job", "list", "--status", "gone"],
+        ["job", "submit"],
+        ["job", "submit", "simulation", "--batch", "-"],
+        ["job", "submit", "--batch", "-", "--priority", "1"],
+        ["job", "submit", "--batch", "-", "--wait"],
+        ["job", "submit", "--batch", "/nowhere/jobs.jsonl"],
         ["job", "submit", "simulation", "--wiat"],
         ["job", "submit", "simulation", "--timeout", "soon"],
         ["job", "submit", "simulation", "--run-at", "2026-01-01T00:00:00"],

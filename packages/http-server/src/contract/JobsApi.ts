@@ -51,6 +51,12 @@ export const JobSubmission = Schema.Struct({
 }).check(Schema.makeFilter(issues))
 export type JobSubmission = typeof JobSubmission.Type
 
+export const jobsPerBatch = 1_000
+
+export const JobBatch = Schema.Struct({
+  jobs: Schema.Array(JobSubmission).check(Schema.isMinLength(1), Schema.isMaxLength(jobsPerBatch))
+})
+
 const submitted = {
   job: Job,
   /** How many workers accept the job: those active now, and all that are registered. Null: the registry is away. */
@@ -87,6 +93,12 @@ export class JobsApi extends HttpApiGroup.make("jobs")
       success: [JobStored.pipe(HttpApiSchema.status(201)), JobKnown.pipe(HttpApiSchema.status(200))],
       error: [Problems.JobAlreadyExists, Problems.NotMatchable, ...Problems.commonOfStores]
     }).annotate(OpenApi.Summary, "Submit a job"),
+
+    HttpApiEndpoint.post("submitMany", "/jobs/batch", {
+      payload: JobBatch,
+      success: Schema.Struct({ ids: Schema.Array(JobId) }).pipe(HttpApiSchema.status(201)),
+      error: [Problems.JobAlreadyExists, Problems.NotMatchable, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Submit jobs together, all or none"),
 
     HttpApiEndpoint.get("list", "/jobs", {
       query: {
