@@ -207,7 +207,7 @@ export const retrySuite = (layer: QueueLayer): void => {
     "many are retried by job type and by kind of failure",
     Effect.gen(function* () {
       const queue = yield* JobQueue
-      const rejected = { kind: "Rejected", message: '{"kind":"Timeout"}' } as const
+      const rejected = { message: '{"kind":"Timeout"}', kind: "Rejected" } as const
       yield* failed(["a1", "a2"], { service_required: "a" })
       yield* failed(["a3"], { service_required: "a" }, rejected)
       yield* failed(["b1"], { service_required: "b" })
