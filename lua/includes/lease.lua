@@ -38,6 +38,7 @@ function muster.finish(queue, job, status, error)
   if muster.is_waiting(job) then muster.withdraw(queue, job) else release(queue, job) end
   local now = muster.integer(muster.now(queue))
   redis.call("ZADD", muster.key(queue, "finished"), now, job.id)
+  if status == "failed" then redis.call("ZADD", muster.key(queue, "failed"), job.sequence, job.id) end
   muster.change(
     queue, job,
     "status", status,
@@ -53,6 +54,23 @@ function muster.fail_attempt(queue, job, error, delay, spent)
   muster.wait_again(queue, job, delay, error, muster.integer(tonumber(job.retry_count) + spent))
 end
 
+-- Lets a failed job wait again at once, with all its retries. It keeps its rank, its attempt number and its error.
+function muster.start_over(queue, job)
+  redis.call("ZREM", muster.key(queue, "finished"), job.id)
+  redis.call("ZREM", muster.key(queue, "failed"), job.id)
+  muster.insert(queue, job)
+  muster.change(
+    queue, job,
+    "status", "pending",
+    "retry_count", "0",
+    "worker_id", "",
+    "progress", "",
+    "assigned_at", "",
+    "started_at", "",
+    "finished_at", ""
+  )
+end
+
 function muster.is_expired(queue, job)
   return job.expires_at and tonumber(job.expires_at) <= muster.now(queue)
 end
@@ -64,6 +82,7 @@ end
 -- Removes a finished job and all that is known of it.
 function muster.forget(queue, job)
   redis.call("ZREM", muster.key(queue, "finished"), job.id)
+  redis.call("ZREM", muster.key(queue, "failed"), job.id)
   redis.call("ZREM", muster.key(queue, "jobs"), job.id)
   redis.call(
     "DEL",

@@ -30,6 +30,7 @@ end
 --   leases               sorted set: id by the time the lease ends
 --   held:<worker>        set: ids of the jobs the worker holds
 --   finished             sorted set: id by finished_at
+--   failed               sorted set: id by sequence, of jobs that failed
 --   job:<id>             hash: the state of a job, small values only; empty means null
 --   request:<id>         string: the canonical text of its request
 --   result:<id>          string: the text of its result, once completed

@@ -5,6 +5,22 @@ import { Effect } from "effect"
 import { expectProblem, pathsOf } from "./problems.ts"
 import { ask, register, server, submit } from "./TestServer.ts"
 
+/** A job of this type that has failed for good. */
+const failed = Effect.fnUntraced(function* (service_required: string, kind: "Rejected" | "Timeout" = "Rejected") {
+  const id = yield* submit({ service_required, max_retries: 0 })
+  const nonce = `claim-of-${id}`
+  const [job] = yield* JobUseCases.claimJobs({
+    worker_id: WorkerId.make("failing"),
+    job_types: [service_required],
+    capacity: 100,
+    limit: 1,
+    nonce
+  })
+  if (job === undefined) return assert.fail("nothing was claimed")
+  yield* JobUseCases.failJob({ job_id: job.id, attempt: job.attempt, nonce }, { kind, message: "no" }, job)
+  return id
+})
+
 layer(server())("the routes of jobs", (it) => {
   it.effect("submit a job, with all that was left out filled in", () =>
     Effect.gen(function* () {
@@ -135,6 +151,127 @@ layer(server())("the routes of jobs", (it) => {
         400,
         "InvalidRequest"
       )
+    })
+  )
+
+  it.effect("submit jobs together, in their order", () =>
+    Effect.gen(function* () {
+      const jobs = [
+        { service_required: "together", payload: { n: 0 } },
+        { id: "mine", job_type: "together", priority: 0, run_at: "2999-01-01T00:00:00.000Z" },
+        { service_required: "together", if_unmatchable: "wait" }
+      ]
+      const answer = yield* ask("POST", "/jobs/batch", { body: { jobs } })
+      assert.strictEqual(answer.status, 201)
+      assert.deepStrictEqual(Object.keys(answer.json), ["ids"])
+      const { ids } = answer.json
+      assert.strictEqual(ids[1], "mine")
+      const listed = (yield* ask("GET", "/jobs?service_required=together")).json.jobs
+      assert.deepStrictEqual(listed.map(({ id }: { id: string }) => id).toReversed(), ids)
+      assert.deepStrictEqual(listed[2].payload, { n: 0 })
+      assert.strictEqual(listed[1].status, "scheduled")
+
+      const again = yield* ask("POST", "/jobs/batch", { body: { jobs: [jobs[1], { job_type: "together" }] } })
+      assert.strictEqual(again.status, 201)
+      assert.strictEqual(again.json.ids[0], "mine")
+    })
+  )
+
+  it.effect("submit all jobs of a batch or none, and name what is wrong by its place", () =>
+    Effect.gen(function* () {
+      yield* submit({ id: "taken", service_required: "partial" })
+      const count = Effect.map(ask("GET", "/jobs?service_required=partial"), ({ json }) => json.jobs.length)
+      const batch = (...jobs: ReadonlyArray<unknown>) => ask("POST", "/jobs/batch", { body: { jobs } })
+      const good = { service_required: "partial" }
+
+      const taken = yield* batch(good, { ...good, id: "taken", payload: 1 })
+      assert.strictEqual(expectProblem(taken, 409, "JobAlreadyExists").id, "taken")
+      const choosy = yield* batch(good, { ...good, if_unmatchable: "reject" })
+      assert.strictEqual(expectProblem(choosy, 409, "NotMatchable").service_required, "partial")
+      const twice = expectProblem(
+        yield* batch({ ...good, id: "two" }, good, { ...good, id: "two" }),
+        400,
+        "InvalidRequest"
+      )
+      assert.deepStrictEqual(pathsOf(twice), ["jobs[2].id"])
+      assert.include(twice.detail, "two")
+      const bad = yield* batch(good, { ...good, priority: 101 }, {}, { ...good, urgent: true }, null)
+      assert.deepStrictEqual(pathsOf(expectProblem(bad, 400, "InvalidRequest")), [
+        ...["jobs[1].priority", "jobs[2].service_required", "jobs[3].urgent", "jobs[4]"]
+      ])
+      for (const jobs of [[], Array.from({ length: 1_001 }, () => good), {}, null]) {
+        const problem = expectProblem(yield* ask("POST", "/jobs/batch", { body: { jobs } }), 400, "InvalidRequest")
+        assert.deepStrictEqual(pathsOf(problem), ["jobs"])
+      }
+      expectProblem(yield* batch(good, { ...good, payload: "x".repeat(1_100_000) }), 413, "PayloadTooLarge")
+      assert.strictEqual(yield* count, 1)
+
+      const most = Array.from({ length: 1_000 }, (_, n) => ({ ...good, id: `most-${n}` }))
+      const answer = yield* batch(...most)
+      assert.deepStrictEqual(
+        answer.json.ids,
+        most.map(({ id }) => id)
+      )
+    })
+  )
+
+  it.effect("let a failed job start over", () =>
+    Effect.gen(function* () {
+      const id = yield* failed("retried")
+      const answer = yield* ask("POST", `/jobs/${id}/retry`)
+      assert.strictEqual(answer.status, 200)
+      assert.deepInclude(answer.json.job, {
+        id,
+        status: "pending",
+        retry_count: 0,
+        attempt: 1,
+        error: { kind: "Rejected", message: "no" },
+        finished_at: null
+      })
+      const again = expectProblem(yield* ask("POST", `/jobs/${id}/retry`), 400, "InvalidStateTransition")
+      assert.deepInclude(again, { subject: "job", id, from: "pending", to: "pending" })
+      expectProblem(yield* ask("POST", "/jobs/unknown/retry"), 404, "JobNotFound")
+    })
+  )
+
+  it.effect("let many failed jobs start over, those that the filter means", () =>
+    Effect.gen(function* () {
+      const many = [yield* failed("many"), yield* failed("many", "Timeout"), yield* failed("more", "Timeout")]
+      const retry = (filter: unknown) => ask("POST", "/jobs/retry", { body: { filter } })
+      assert.deepStrictEqual((yield* retry({ service_required: "many", error_kind: "Timeout" })).json, { count: 1 })
+      const statuses = Effect.forEach(many, (id) =>
+        Effect.map(ask("GET", `/jobs/${id}`), ({ json }) => json.job.status)
+      )
+      assert.deepStrictEqual(yield* statuses, ["failed", "pending", "failed"])
+      assert.deepStrictEqual((yield* retry({ service_required: "nothing" })).json, { count: 0 })
+      assert.strictEqual((yield* retry({})).json.count, 2)
+      assert.deepStrictEqual(yield* statuses, ["pending", "pending", "pending"])
+
+      for (const [body, ...paths] of [
+        [undefined, ""],
+        [{}, "filter"],
+        [{ filter: null }, "filter"],
+        [{ filter: { status: "failed" } }, "filter.status"],
+        [
+          { filter: { service_required: "a b", error_kind: "Bad" }, all: true },
+          "all",
+          "filter.error_kind",
+          "filter.service_required"
+        ]
+      ] as const) {
+        const problem = expectProblem(yield* ask("POST", "/jobs/retry", { body }), 400, "InvalidRequest")
+        assert.deepStrictEqual(pathsOf(problem), [...paths])
+      }
+    })
+  )
+
+  it.effect("reach a job that is called as a route is", () =>
+    Effect.gen(function* () {
+      for (const id of ["retry", "batch"]) {
+        yield* submit({ id })
+        assert.strictEqual((yield* ask("GET", `/jobs/${id}`)).json.job.id, id)
+        assert.strictEqual((yield* ask("POST", `/jobs/${id}/cancel`)).json.job.status, "cancelled")
+      }
     })
   )
 

@@ -64,6 +64,15 @@ layer(server())("the client", (it) => {
       )
       assert.strictEqual((yield* jobs.list({ query: {} })).jobs.length, 1)
       assert.strictEqual((yield* jobs.cancel({ params: { id } })).job.status, "cancelled")
+      const other = { service_required, run_at: payload.run_at }
+      const { ids } = yield* jobs.submitMany({ payload: { jobs: [payload, other] } })
+      assert.strictEqual(ids[0], id)
+      assert.strictEqual(ids.length, 2)
+      const twice = yield* Effect.flip(jobs.submitMany({ payload: { jobs: [payload, payload] } }))
+      assert.strictEqual(twice._tag, "InvalidRequest")
+      const refused = yield* Effect.flip(jobs.retry({ params: { id } }))
+      assert.strictEqual(refused._tag, "InvalidStateTransition")
+      assert.deepStrictEqual(yield* jobs.retryFailed({ payload: { filter: { error_kind: "Lost" } } }), { count: 0 })
     })
   )
 

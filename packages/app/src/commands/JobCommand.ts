@@ -1,5 +1,5 @@
-/** `muster job`: submit jobs, look at them, cancel them. */
-import type { JobStatus } from "@muster/core/job/Job"
+/** `muster job`: submit jobs, look at them, cancel and retry them. */
+import type { JobErrorKind, JobStatus } from "@muster/core/job/Job"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -22,6 +22,19 @@ const statuses = [
   "cancelled",
   "expired"
 ] as const satisfies ReadonlyArray<JobStatus>
+
+const errorKinds = [
+  "Rejected",
+  "InvalidPayload",
+  "Unauthorized",
+  "RateLimited",
+  "ServiceUnavailable",
+  "ProtocolError",
+  "Timeout",
+  "ResourceExhausted",
+  "AssetFailed",
+  "Lost"
+] as const satisfies ReadonlyArray<JobErrorKind>
 
 const id = Argument.String("id").pipe(Argument.withDescription("The id of the job"))
 
@@ -46,7 +59,13 @@ const submit = Command.make(
   "submit",
   {
     service: Argument.String("service").pipe(
-      Argument.withDescription("What the job needs: a job type, as workers list them")
+      Argument.withDescription("What the job needs: a job type, as workers list them"),
+      Argument.optional
+    ),
+    batch: optionalText(
+      "batch",
+      "PATH",
+      "Submit the jobs of a file, all or none: a JSON array of submissions, or one a line; - is standard input"
     ),
     payload: optionalText("payload", "JSON", "What the service is given"),
     payloadFile: optionalText("payload-file", "PATH", "The same from a file; - is standard input"),
@@ -87,7 +106,8 @@ const submit = Command.make(
   (flags) =>
     Effect.flatMap(jobs, (jobs) =>
       jobs.submit({
-        service_required: flags.service,
+        service_required: Option.getOrUndefined(flags.service),
+        batch: Option.getOrUndefined(flags.batch),
         payload: Option.getOrUndefined(flags.payload),
         payloadFile: Option.getOrUndefined(flags.payloadFile),
         id: Option.getOrUndefined(flags.id),
@@ -107,7 +127,7 @@ const submit = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("Submit a job"),
+  Command.withDescription("Submit a job, or many at once"),
   Command.withExamples([
     {
       command: `muster job submit simulation --payload '{"duration_ms": 2000, "steps": 4}' --wait`,
@@ -120,6 +140,10 @@ const submit = Command.make(
     {
       command: `echo '{"duration_ms": 10}' | muster job submit simulation --payload-file - --json | jq -r .job.id`,
       description: "In a script"
+    },
+    {
+      command: "muster job submit --batch jobs.jsonl",
+      description: `Jobs from a file with lines like {"id": "a-1", "service_required": "simulation"}; prints their ids`
     }
   ])
 )
@@ -180,9 +204,46 @@ const cancel = Command.make("cancel", { id, json }, (flags) => Effect.flatMap(jo
   Command.withExamples([{ command: "muster job cancel render-42" }])
 )
 
+const retry = Command.make(
+  "retry",
+  {
+    id: id.pipe(Argument.optional),
+    allFailed: Flag.Boolean("all-failed").pipe(
+      Flag.withDescription("All failed jobs instead of one"),
+      Flag.withDefault(false)
+    ),
+    service: optionalText("service", "SERVICE", "Of the failed jobs, those that need this service"),
+    kind: Flag.Literals("kind", errorKinds).pipe(
+      Flag.withDescription("Of the failed jobs, those whose error is of this kind"),
+      Flag.optional
+    ),
+    json
+  },
+  (flags) =>
+    Effect.flatMap(jobs, (jobs) =>
+      jobs.retry({
+        id: Option.getOrUndefined(flags.id),
+        allFailed: flags.allFailed,
+        service: Option.getOrUndefined(flags.service),
+        kind: Option.getOrUndefined(flags.kind),
+        json: flags.json
+      })
+    )
+).pipe(
+  Command.withDescription("Let a failed job start over, with all its retries, or all that have failed"),
+  Command.withShortDescription("Let failed jobs start over"),
+  Command.withExamples([
+    { command: "muster job retry render-42" },
+    {
+      command: "muster job retry --all-failed --service simulation --kind ServiceUnavailable",
+      description: "After an outage of a service"
+    }
+  ])
+)
+
 export const command = Command.make("job").pipe(
   Command.withAlias("jobs"),
-  Command.withDescription("Submit, show, list and cancel jobs on the server at MUSTER_URL"),
-  Command.withShortDescription("Submit, show, list and cancel jobs"),
-  Command.withSubcommands([submit, get, list, cancel])
+  Command.withDescription("Submit, show, list, cancel and retry jobs on the server at MUSTER_URL"),
+  Command.withShortDescription("Submit, show, list, cancel and retry jobs"),
+  Command.withSubcommands([submit, get, list, cancel, retry])
 )

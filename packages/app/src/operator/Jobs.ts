@@ -1,5 +1,5 @@
 /** What the `muster job` commands do. Everything heavy is imported from here on, when a command really runs. */
-import { isFinished, type Job, JobId, JobStatus } from "@muster/core/job/Job"
+import { isFinished, type Job, type JobErrorKind, JobId, JobStatus } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
 import type { MusterClient } from "@muster/http-server/client/MusterClient"
 import { JobKnown, type JobStored, jobsPerPage } from "@muster/http-server/contract/JobsApi"
@@ -7,6 +7,7 @@ import { DateTime, Duration, Effect, Predicate, Schedule, Schema } from "effect"
 import * as Configuration from "../Configuration.ts"
 import * as Output from "../terminal/Output.ts"
 import * as Text from "../terminal/Text.ts"
+import * as Batch from "./Batch.ts"
 import * as JobView from "./JobView.ts"
 import * as Pages from "./Pages.ts"
 import * as Server from "./Server.ts"
@@ -66,12 +67,35 @@ const accepting = (matching: JobStored["matching"], service: string): string => 
   return `${active} active of ${registered} registered ${registered === 1 ? "worker accepts" : "workers accept"} ${service}`
 }
 
+/** `muster job submit --batch` */
+const submitBatch = Effect.fnUntraced(function* (path: string, json: boolean) {
+  const jobs = yield* Batch.fromFile(path)
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.submitMany({ payload: { jobs }, responseMode }))
+  yield* json ? Output.printJson(body) : Output.print(value.ids.join("\n"))
+})
+
+type SubmitFlags = Omit<Submission.Flags, "service_required"> & {
+  readonly service_required: string | undefined
+  /** A path, or `-` for standard input. */
+  readonly batch: string | undefined
+  readonly json: boolean
+  readonly wait: boolean
+}
+
 /** `muster job submit` */
-export const submit = Effect.fn("Jobs.submit")(function* (
-  flags: Submission.Flags & { readonly json: boolean; readonly wait: boolean }
-) {
-  const { json, wait, ...rest } = flags
-  const payload = yield* Submission.fromFlags(rest)
+export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
+  const { batch, json, service_required, wait, ...rest } = flags
+  if (batch !== undefined) {
+    const alone = !wait && service_required === undefined && Object.values(rest).every((value) => value === undefined)
+    if (alone) return yield* submitBatch(batch, json)
+    const problem = "--batch: the file says all about its jobs; only --json goes with it"
+    return yield* new Configuration.WrongUse({ problems: [problem] })
+  }
+  if (service_required === undefined) {
+    return yield* new Configuration.WrongUse({ problems: ["give the SERVICE that the job needs, or --batch"] })
+  }
+  const payload = yield* Submission.fromFlags({ ...rest, service_required })
   const client = yield* Server.connect
   const { body, value } = yield* Server.ask(client.jobs.submit({ payload, responseMode }))
   const { job, matching } = value
@@ -112,6 +136,38 @@ export const cancel = Effect.fn("Jobs.cancel")(function* (flags: { readonly id: 
   const client = yield* Server.connect
   const { body, value } = yield* Server.ask(client.jobs.cancel({ params: { id }, responseMode }))
   yield* flags.json ? Output.printJson(body) : Output.print(`job ${value.job.id} is ${value.job.status}`)
+})
+
+/** `muster job retry` */
+export const retry = Effect.fn("Jobs.retry")(function* (flags: {
+  readonly id: string | undefined
+  readonly allFailed: boolean
+  readonly service: string | undefined
+  readonly kind: JobErrorKind | undefined
+  readonly json: boolean
+}) {
+  const narrowed = flags.service !== undefined || flags.kind !== undefined
+  if ((flags.id !== undefined) === flags.allFailed || (narrowed && !flags.allFailed)) {
+    const problem = "give either the ID of a job or --all-failed, which --service and --kind narrow down"
+    return yield* new Configuration.WrongUse({ problems: [problem] })
+  }
+  if (flags.id !== undefined) {
+    const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
+    const client = yield* Server.connect
+    const { body, value } = yield* Server.ask(client.jobs.retry({ params: { id }, responseMode }))
+    return yield* flags.json ? Output.printJson(body) : Output.print(`job ${value.job.id} is ${value.job.status}`)
+  }
+  const service =
+    flags.service === undefined ? undefined : yield* Server.decodeArgument(Name, "--service", flags.service)
+  const filter = {
+    ...(service === undefined ? {} : { service_required: service }),
+    ...(flags.kind === undefined ? {} : { error_kind: flags.kind })
+  }
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.retryFailed({ payload: { filter }, responseMode }))
+  if (flags.json) return yield* Output.printJson(body)
+  const { count } = value
+  yield* Output.print(`${count} failed ${count === 1 ? "job waits" : "jobs wait"} again`)
 })
 
 /** `muster job list` */

@@ -27,7 +27,8 @@ export interface Flags {
 
 const wrong = (...problems: ReadonlyArray<string>) => new Configuration.WrongUse({ problems })
 
-const parseJson = (flag: string, text: string) =>
+/** What the text says; `flag` is how it is called when it is not JSON. */
+export const parseJson = (flag: string, text: string) =>
   Effect.try({
     try: (): unknown => JSON.parse(text),
     catch: (error) => wrong(`${flag}: not JSON: ${error instanceof Error ? error.message : String(error)}`)
@@ -42,6 +43,14 @@ const read = Effect.fnUntraced(function* (path: string) {
   return yield* files.readFileString(path)
 })
 
+/** The text of a file, `-` for standard input; `flag` is how it is called when it cannot be read. */
+export const readText = (flag: string, path: string) =>
+  read(path).pipe(
+    Effect.mapError(({ reason }) => wrong(`${flag}: ${reason._tag === "NotFound" ? "no such file" : reason.message}`)),
+    // Editors on Windows put a byte order mark first, which JSON does not know.
+    Effect.map((text) => text.replace(/^\ufeff/, ""))
+  )
+
 const readPayload = Effect.fnUntraced(function* (payload: string | undefined, payloadFile: string | undefined) {
   if (payload !== undefined && payloadFile !== undefined) {
     return yield* wrong("--payload and --payload-file: give one of the two")
@@ -49,11 +58,7 @@ const readPayload = Effect.fnUntraced(function* (payload: string | undefined, pa
   if (payload !== undefined) return yield* parseJson("--payload", payload)
   if (payloadFile === undefined) return undefined
   const flag = `--payload-file ${payloadFile}`
-  const text = yield* read(payloadFile).pipe(
-    Effect.mapError(({ reason }) => wrong(`${flag}: ${reason._tag === "NotFound" ? "no such file" : reason.message}`))
-  )
-  // Editors on Windows put a byte order mark first, which JSON does not know.
-  return yield* parseJson(flag, text.replace(/^\ufeff/, ""))
+  return yield* parseJson(flag, yield* readText(flag, payloadFile))
 })
 
 /** How a field of the body is called on the command line. */
@@ -64,7 +69,8 @@ const flagOf = ([field, ...inner]: ReadonlyArray<PropertyKey | { readonly key: P
   return [flag, ...inner.map(key)].join(".")
 }
 
-const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(JobSubmission), {
+/** A submission in JSON as the contract has it. */
+export const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(JobSubmission), {
   errors: "all",
   onExcessProperty: "error"
 })

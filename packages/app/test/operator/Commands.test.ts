@@ -1,5 +1,5 @@
 /** The operator commands as processes, against a real server in memory. */
-import { type Fence, JobId } from "@muster/core/job/Job"
+import { type Fence, JobId, request } from "@muster/core/job/Job"
 import * as JobUseCases from "@muster/core/job/JobUseCases"
 import * as JobQueries from "@muster/core/job/JobQueries"
 import type { Ports } from "@muster/core/Ports"
@@ -145,6 +145,75 @@ describe("muster job", () => {
   )
 
   live(
+    "submits the jobs of a file together, and prints their ids",
+    Effect.gen(function* () {
+      const lines = '{"id": "j-1", "service_required": "simulation"}\r\n\n{"service_required": "simulation"}\n'
+      const plain = yield* operate(["job", "submit", "--batch", "-"], { input: lines })
+      assert.strictEqual(plain.stderr, "")
+      assert.match(plain.stdout, /^j-1\n[\w-]{36}\n$/)
+      const array = '[{"id": "j-3", "job_type": "simulation", "priority": 0}, {"id": "j-4", "job_type": "other"}]'
+      const [json, taken, bad] = yield* Effect.all(
+        [
+          operate(["job", "submit", "--batch", "-", "--json"], { input: array }),
+          operate(["job", "submit", "--batch", "-"], {
+            input: '{"service_required": "simulation"}\n{"id": "j-1", "service_required": "other"}'
+          }),
+          operate(["job", "submit", "--batch", "-"], { input: '{"service_required": "simulation"}\n{"priority": 1' })
+        ],
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(JSON.parse(json.stdout), { ids: ["j-3", "j-4"] })
+      assert.strictEqual(taken.code, 1)
+      assert.strictEqual(taken.stdout, "")
+      assert.include(taken.stderr, "j-1")
+      assert.strictEqual(bad.code, 2)
+      assert.include(bad.stderr, "--batch -: line 2: not JSON")
+      const { jobs } = (yield* ask("/jobs")) as { readonly jobs: ReadonlyArray<{ readonly id: string }> }
+      const ids = [...plain.stdout.trim().split("\n"), "j-3", "j-4"]
+      assert.deepStrictEqual(jobs.map(({ id }) => id).toReversed(), ids)
+    })
+  )
+
+  live(
+    "retries one failed job, or all that are meant",
+    Effect.gen(function* () {
+      const fail = (id: string, kind: "Rejected" | "Timeout") =>
+        Effect.gen(function* () {
+          yield* JobUseCases.submitJob({
+            id: JobId.make(id),
+            request: request({ service_required: "simulation", max_retries: 0 })
+          })
+          const job = { attempt: 1, retry_count: 0, max_retries: 0 }
+          yield* Effect.flatMap(claimed, (fence) => JobUseCases.failJob(fence, { kind, message: "no" }, job))
+        })
+      yield* fail("j-1", "Rejected")
+      yield* fail("j-2", "Timeout")
+      yield* fail("j-3", "Timeout")
+      yield* fail("j-4", "Rejected")
+      const one = yield* operate(["job", "retry", "j-1"])
+      assert.deepStrictEqual(one, { code: 0, stdout: "job j-1 is pending\n", stderr: "" })
+      const [again, json, kind] = yield* Effect.all(
+        [
+          operate(["job", "retry", "j-1", "--json"]),
+          operate(["job", "retry", "j-2", "--json"]),
+          operate(["job", "retry", "--all-failed", "--service", "simulation", "--kind", "Rejected"])
+        ],
+        { concurrency: 2 }
+      )
+      assert.strictEqual(again.code, 1)
+      assert.strictEqual(field(again.stderr, "code"), "InvalidStateTransition")
+      assert.deepStrictEqual(JSON.parse(json.stdout), yield* ask("/jobs/j-2"))
+      assert.deepStrictEqual(kind, { code: 0, stdout: "1 failed job waits again\n", stderr: "" })
+      const [all, none] = [
+        yield* operate(["job", "retry", "--all-failed", "--json"]),
+        yield* operate(["job", "retry", "--all-failed"])
+      ]
+      assert.deepStrictEqual(JSON.parse(all.stdout), { count: 1 })
+      assert.deepStrictEqual(none, { code: 0, stdout: "0 failed jobs wait again\n", stderr: "" })
+    })
+  )
+
+  live(
     "Ctrl-C ends the waiting with 130 and leaves the job alone; SIGTERM with 143",
     Effect.gen(function* () {
       const env = yield* environment
@@ -278,9 +347,20 @@ describe("wrong use", () => {
         ["job", "get", "a/b"],
         ["job", "cancel", ""],
         ["job", "get", "a", "b"],
+        ["job", "retry"],
+        ["job", "retry", "a", "--all-failed"],
+        ["job", "retry", "a", "--service", "simulation"],
+        ["job", "retry", "--kind", "Timeout"],
+        ["job", "retry", "--all-failed", "--kind", "Bad"],
+        ["job", "retry", "--all-failed", "--service", "a b"],
         ["job", "list", "--limit", "0"],
         ["job", "list", "--all", "--limit", "3"],
         ["job", "list", "--status", "gone"],
+        ["job", "submit"],
+        ["job", "submit", "simulation", "--batch", "-"],
+        ["job", "submit", "--batch", "-", "--priority", "1"],
+        ["job", "submit", "--batch", "-", "--wait"],
+        ["job", "submit", "--batch", "/nowhere/jobs.jsonl"],
         ["job", "submit", "simulation", "--wiat"],
         ["job", "submit", "simulation", "--timeout", "soon"],
         ["job", "submit", "simulation", "--run-at", "2026-01-01T00:00:00"],

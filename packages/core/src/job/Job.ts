@@ -88,9 +88,13 @@ export const Progress = Schema.Struct({
 })
 export type Progress = typeof Progress.Type
 
-/** Why the last attempt did not complete. `lost` and `expired` are the broker's own findings. */
+/** `Lost` and `Expired` are the broker's own findings. */
+export const JobErrorKind = Schema.Literals([...FailureKind.literals, "Lost", "Expired"])
+export type JobErrorKind = typeof JobErrorKind.Type
+
+/** Why the last attempt did not complete. */
 export const JobError = Schema.Struct({
-  kind: Schema.Union([FailureKind, Schema.Literals(["Lost", "Expired"])]),
+  kind: JobErrorKind,
   message: Schema.String
 })
 export type JobError = typeof JobError.Type
@@ -119,7 +123,8 @@ const successors: Record<JobStatus, ReadonlyArray<JobStatus>> = {
   assigned: ["processing", "completed", "failed", "cancelled", "pending", "scheduled"],
   processing: ["completed", "failed", "cancelled", "pending", "scheduled"],
   completed: [],
-  failed: [],
+  // By hand only: no store retries a job that has failed for good.
+  failed: ["pending"],
   cancelled: [],
   expired: []
 }
@@ -127,8 +132,10 @@ const successors: Record<JobStatus, ReadonlyArray<JobStatus>> = {
 /** Whether a job that is `from` may become `to`. */
 export const canBecome = (from: JobStatus, to: JobStatus): boolean => successors[from].includes(to)
 
-/** Whether a job of this status will never change again. */
-export const isFinished = (status: JobStatus): boolean => successors[status].length === 0
+const finished: ReadonlySet<JobStatus> = new Set<JobStatus>(["completed", "failed", "cancelled", "expired"])
+
+/** Whether a job of this status has ended. Only one that failed can change again: by a retry by hand. */
+export const isFinished = (status: JobStatus): boolean => finished.has(status)
 
 /** Whether an attempt holds a job of this status. */
 export const isHeld = (status: JobStatus): boolean => status === "assigned" || status === "processing"

@@ -12,6 +12,16 @@ export class JobAlreadyExists extends Schema.TaggedError<JobAlreadyExists>(
   }
 }
 
+/** An id that stands twice in one batch: `index` is where it comes again, from 0. */
+export class DuplicateJobId extends Schema.TaggedError<DuplicateJobId>("@muster/core/job/JobErrors/DuplicateJobId")(
+  "DuplicateJobId",
+  { id: JobId, index: Schema.Int }
+) {
+  override get message() {
+    return `job ${this.id} is in the batch more than once`
+  }
+}
+
 export class JobNotFound extends Schema.TaggedError<JobNotFound>("@muster/core/job/JobErrors/JobNotFound")(
   "JobNotFound",
   { id: JobId }

@@ -4,7 +4,7 @@
 import { Duration, Effect, Option, Random, Schema } from "effect"
 import { afterFailure, type ConnectorFailure } from "../connector/ConnectorFailure.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
-import { type ClaimRequest, JobQueue } from "./internal/JobQueue.ts"
+import { type ClaimRequest, type FailedFilter, JobQueue } from "./internal/JobQueue.ts"
 import { type Fence, type Job, type IfUnmatchable, JobId, type JobRequest, type Progress } from "./Job.ts"
 import { NotMatchable } from "./JobErrors.ts"
 
@@ -14,17 +14,20 @@ const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.ra
 /** How long a submit waits to be told who accepts the job: what takes longer is not worth a late answer. */
 const matchingWithin = Duration.millis(300)
 
+/** A job as a caller submits it. */
+export interface Submission {
+  readonly id?: JobId | undefined
+  readonly request: JobRequest
+  readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
+}
+
 /**
  * Stores a job, and says how many workers accept it: null when the registry cannot be asked now. Taking jobs needs the
  * queue alone, except for a job that asks to be rejected.
  *
  * The same id with an equal request finds the job that is there; with another request it is refused.
  */
-export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: {
-  readonly id?: JobId | undefined
-  readonly request: JobRequest
-  readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
-}) {
+export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: Submission) {
   const queue = yield* JobQueue
   const workers = yield* WorkerRepository
   const { request } = submission
@@ -47,6 +50,42 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   }
   const { created, job } = yield* queue.submit(id, request)
   return { job, created, matching }
+})
+
+/** Fails when no registered worker accepts the job type and one of the jobs is new. */
+const refuseUnmatchable = Effect.fnUntraced(function* (
+  service_required: string,
+  jobs: ReadonlyArray<Pick<Submission, "id">>
+) {
+  const queue = yield* JobQueue
+  const workers = yield* WorkerRepository
+  const { registered } = yield* workers.accepting(service_required)
+  if (registered > 0) return
+  for (const { id } of jobs) {
+    // A job that was accepted once stays accepted, however the fleet has changed since.
+    const known = id === undefined ? Option.none() : yield* queue.get(id)
+    if (Option.isNone(known)) return yield* new NotMatchable({ service_required })
+  }
+})
+
+/**
+ * Stores jobs in the order given, or none of them, as `submitJob` does each; says their ids and which are new.
+ * The registry is asked only for jobs that want to be rejected, once for each job type.
+ *
+ * Repeating a batch after a failure is harmless for jobs whose ids the caller gave: an id made here is another one
+ * the next time.
+ */
+export const submitJobs = Effect.fn("JobUseCases.submitJobs")(function* (submissions: ReadonlyArray<Submission>) {
+  const queue = yield* JobQueue
+  const choosy = submissions.filter(({ if_unmatchable }) => if_unmatchable === "reject")
+  yield* Effect.forEach(
+    Map.groupBy(choosy, ({ request }) => request.service_required),
+    ([service_required, jobs]) => refuseUnmatchable(service_required, jobs)
+  )
+  const jobs = yield* Effect.forEach(submissions, ({ id, request }) =>
+    Effect.map(id === undefined ? newJobId : Effect.succeed(id), (id) => ({ id, request }))
+  )
+  return yield* queue.submitMany(jobs)
 })
 
 /** Takes the next jobs a worker may run. */
@@ -92,4 +131,16 @@ export const returnJob = Effect.fnUntraced(function* (fence: Fence) {
 export const cancelJob = Effect.fn("JobUseCases.cancelJob")(function* (id: JobId) {
   const queue = yield* JobQueue
   return yield* queue.cancel(id)
+})
+
+/** Lets a job that failed start over, with all its retries. */
+export const retryJob = Effect.fn("JobUseCases.retryJob")(function* (id: JobId) {
+  const queue = yield* JobQueue
+  return yield* queue.retry(id)
+})
+
+/** The same for all failed jobs that the filter means; says how many. */
+export const retryFailedJobs = Effect.fn("JobUseCases.retryFailedJobs")(function* (filter: FailedFilter) {
+  const queue = yield* JobQueue
+  return yield* queue.retryFailed(filter)
 })

@@ -4,9 +4,11 @@
  */
 import { describe } from "@effect/vitest"
 import { attemptSuite } from "./AttemptSuite.ts"
+import { batchSuite } from "./BatchSuite.ts"
 import { listSuite } from "./ListSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
 import type { QueueLayer } from "./QueueTest.ts"
+import { retrySuite } from "./RetrySuite.ts"
 import { submitSuite } from "./SubmitSuite.ts"
 import { tickSuite } from "./TickSuite.ts"
 
@@ -16,11 +18,17 @@ export const suite = (name: string, layer: QueueLayer): void => {
     describe("submit", () => {
       submitSuite(layer)
     })
+    describe("submit many", () => {
+      batchSuite(layer)
+    })
     describe("order", () => {
       orderSuite(layer)
     })
     describe("attempt", () => {
       attemptSuite(layer)
+    })
+    describe("retry by hand", () => {
+      retrySuite(layer)
     })
     describe("time", () => {
       tickSuite(layer)

@@ -39,6 +39,9 @@ const Submit = Schema.TaggedStruct("submit", {
 })
 /** What runs at once, so that there is something to claim. */
 const Plain = Schema.TaggedStruct("submit plain", { id: Id, service_required: Type, payload: Schema.Literals([0, 1]) })
+const SubmitMany = Schema.TaggedStruct("submit many", {
+  jobs: Schema.Array(Schema.Union([Submit, Plain, Plain])).check(Schema.isMaxLength(4))
+})
 const Claim = Schema.TaggedStruct("claim", {
   worker: Worker,
   types: Schema.Literals(["x", "y", "xy", "yx"]),
@@ -51,6 +54,11 @@ const Report = Schema.TaggedStruct("report", {
 })
 const Renew = Schema.TaggedStruct("renew", { which: Schema.Array(Which).check(Schema.isMaxLength(3)) })
 const Cancel = Schema.TaggedStruct("cancel", { id: Id })
+const Retry = Schema.TaggedStruct("retry", { id: Id })
+const RetryFailed = Schema.TaggedStruct("retry failed", {
+  type: Schema.NullOr(Type),
+  kind: Schema.NullOr(Schema.Literals(["Timeout", "Lost"]))
+})
 const Get = Schema.TaggedStruct("get", { id: Id })
 const List = Schema.TaggedStruct("list", {
   status: Schema.NullOr(JobStatus),
@@ -67,6 +75,7 @@ export const Command = Schema.Union([
   Submit,
   Plain,
   Plain,
+  SubmitMany,
   Claim,
   Claim,
   Claim,
@@ -79,6 +88,8 @@ export const Command = Schema.Union([
   Pass,
   Renew,
   Cancel,
+  Retry,
+  RetryFailed,
   Get,
   List,
   GiveBackAll
@@ -168,6 +179,15 @@ export const follower = Effect.gen(function* () {
         const asked = yield* requestOf(command)
         return yield* outcome(queue.submit(jobId(command.id), asked), ({ created, job }) => [created, timeless(job)])
       }
+      case "submit many": {
+        const jobs = yield* Effect.forEach(command.jobs, (asked) =>
+          Effect.map(requestOf(asked), (request) => ({ id: jobId(asked.id), request }))
+        )
+        return yield* Effect.match(queue.submitMany(jobs), {
+          onSuccess: (submitted) => submitted,
+          onFailure: (error) => ({ refused: error._tag, id: "id" in error ? error.id : null })
+        })
+      }
       case "claim": {
         const nonce = `claim-${++claims}`
         const jobs = yield* queue.claim({
@@ -186,6 +206,13 @@ export const follower = Effect.gen(function* () {
         return yield* queue.renew(command.which.map(fence))
       case "cancel":
         return yield* outcome(queue.cancel(jobId(command.id)), timeless)
+      case "retry":
+        return yield* outcome(queue.retry(jobId(command.id)), timeless)
+      case "retry failed":
+        return yield* queue.retryFailed({
+          service_required: command.type ?? undefined,
+          error_kind: command.kind ?? undefined
+        })
       case "get":
         return Option.getOrNull(Option.map(yield* queue.get(jobId(command.id)), timeless))
       case "list": {

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobId, request } from "@muster/core/job/Job"
 import * as JobUseCases from "@muster/core/job/JobUseCases"
@@ -56,6 +57,64 @@ describe("submitting a job", () => {
         Layer.mergeAll(Layer.mock(WorkerRepository, { accepting: () => Effect.never }), MemoryJobQueue.layer)
       )
     )
+  )
+
+  it.effect("together is all or nothing, also for jobs that ask to be rejected", () =>
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const plain = { request: request({ service_required: "anything" }) }
+      const choosy = { ...job, if_unmatchable: "reject" } as const
+      const refused = yield* Effect.flip(JobUseCases.submitJobs([plain, choosy]))
+      assert.deepInclude(refused, { _tag: "NotMatchable", service_required: "render" })
+      assert.deepStrictEqual((yield* queue.list({ limit: 10 })).jobs, [])
+
+      yield* JobUseCases.submitJob(job)
+      // Accepted once, it stays accepted; another job of its type is not.
+      const [first, second] = yield* JobUseCases.submitJobs([plain, choosy])
+      assert.isTrue(first?.created)
+      assert.deepStrictEqual(second, { id: job.id, created: false })
+      const another = yield* Effect.flip(JobUseCases.submitJobs([choosy, { ...choosy, id: JobId.make("job-2") }]))
+      assert.strictEqual(another._tag, "NotMatchable")
+      const nameless = yield* Effect.flip(JobUseCases.submitJobs([{ ...choosy, id: undefined }]))
+      assert.strictEqual(nameless._tag, "NotMatchable")
+    }).pipe(Effect.provide(stores))
+  )
+
+  it.effect("together asks the registry once for each job type, and only where a job asks for it", () => {
+    const asked: Array<string> = []
+    const registry = Layer.mock(WorkerRepository, {
+      accepting: (jobType) => {
+        asked.push(jobType)
+        return Effect.succeed({ active: 1, registered: 1 })
+      }
+    })
+    return Effect.gen(function* () {
+      const submission = (service_required: string, if_unmatchable: "wait" | "reject") => ({
+        request: request({ service_required }),
+        if_unmatchable
+      })
+      const submitted = yield* JobUseCases.submitJobs([
+        submission("b", "reject"),
+        submission("a", "reject"),
+        submission("c", "wait"),
+        submission("b", "reject"),
+        submission("b", "wait")
+      ])
+      assert.deepStrictEqual(asked, ["b", "a"])
+      assert.strictEqual(new Set(submitted.map(({ id }) => id)).size, 5)
+      const queue = yield* JobQueue
+      const { jobs } = yield* queue.list({ limit: 10 })
+      assert.deepStrictEqual(
+        jobs.map(({ id }) => id).toReversed(),
+        submitted.map(({ id }) => id)
+      )
+    }).pipe(Effect.provide(Layer.mergeAll(registry, MemoryJobQueue.layer)))
+  })
+
+  it.effect("together needs no registry while no job asks for it", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* JobUseCases.submitJobs([job])).length, 1)
+    }).pipe(Effect.provide(Layer.mergeAll(registryAway, MemoryJobQueue.layer)))
   )
 
   it.effect("needs the registry only for a job that asks to be rejected", () =>

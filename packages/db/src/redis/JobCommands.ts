@@ -1,8 +1,8 @@
 /** The functions of the queue in lua/functions, one typed command each. Arguments and replies are described there. */
 import { effectivePriority } from "@muster/core/job/Rank"
-import type { Fence, JobError, JobId, JobRequest, Progress } from "@muster/core/job/Job"
+import type { Fence, JobError, JobId, Progress } from "@muster/core/job/Job"
 import { JobStatus, JobId as JobIdSchema } from "@muster/core/job/Job"
-import type { ClaimRequest, ListRequest } from "@muster/core/job/internal/JobQueue"
+import type { ClaimRequest, FailedFilter, ListRequest, Submission } from "@muster/core/job/internal/JobQueue"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Schema } from "effect"
 import { command } from "./RedisFunctions.ts"
@@ -18,24 +18,30 @@ const Reported = named("ok", "lease_lost")
 const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
 
 const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
+/** The kind comes first: lua/functions/retry_failed.lua looks for it there. */
+const errorText = ({ kind, message }: JobError) => JSON.stringify({ kind, message })
 const fenceArgs = (fence: Fence) => [fence.job_id, String(fence.attempt), fence.nonce]
+
+/** A job on its way in, with the canonical text of its request. */
+export interface WrittenSubmission extends Submission {
+  readonly text: string
+}
+
+const submissionArgs = ({ id, request, text }: WrittenSubmission) => [
+  id,
+  request.service_required,
+  text,
+  String(effectivePriority(request)),
+  millis(request.workflow_datetime),
+  millis(request.run_at),
+  millis(request.expires_at),
+  String(request.max_retries)
+]
 
 export const submit = command({
   name: "submit",
-  args: (request: {
-    readonly id: JobId
-    readonly request: JobRequest
-    readonly text: string
-    readonly priorityStepMs: string
-  }) => [
-    request.id,
-    request.request.service_required,
-    request.text,
-    String(effectivePriority(request.request)),
-    millis(request.request.workflow_datetime),
-    millis(request.request.run_at),
-    millis(request.request.expires_at),
-    String(request.request.max_retries),
+  args: (request: WrittenSubmission & { readonly priorityStepMs: string }) => [
+    ...submissionArgs(request),
     request.priorityStepMs
   ],
   reply: Schema.Union([
@@ -43,6 +49,23 @@ export const submit = command({
     named("already_exists"),
     OtherStep
   ])
+})
+
+const Taken = Schema.Tuple([Schema.Literal("already_exists"), JobIdSchema])
+
+export const checkMany = command({
+  name: "check_many",
+  args: (jobs: ReadonlyArray<WrittenSubmission>) => jobs.flatMap(({ id, text }) => [id, text]),
+  reply: Schema.Union([named("ok"), Taken])
+})
+
+export const submitMany = command({
+  name: "submit_many",
+  args: (request: { readonly jobs: ReadonlyArray<WrittenSubmission>; readonly priorityStepMs: string }) => [
+    request.priorityStepMs,
+    ...request.jobs.flatMap(submissionArgs)
+  ],
+  reply: Schema.Union([Schema.TupleWithRest(Schema.Tuple([Schema.Literal("stored")]), [Flag]), Taken, OtherStep])
 })
 
 export const claim = command({
@@ -83,7 +106,7 @@ export const fail = command({
     readonly error: JobError
     readonly delayMs: string
     readonly usesRetry: boolean
-  }) => [...fenceArgs(request.fence), JSON.stringify(request.error), request.delayMs, request.usesRetry ? "1" : "0"],
+  }) => [...fenceArgs(request.fence), errorText(request.error), request.delayMs, request.usesRetry ? "1" : "0"],
   reply: Ended
 })
 
@@ -98,10 +121,21 @@ export const renew = command({
   reply: Schema.Array(Flag)
 })
 
-export const cancel = command({
-  name: "cancel",
-  args: (id: JobId) => [id],
-  reply: Schema.Union([Found, named("not_found"), Schema.Tuple([Schema.Literal("invalid_transition"), JobStatus])])
+const Moved = Schema.Union([Found, named("not_found"), Schema.Tuple([Schema.Literal("invalid_transition"), JobStatus])])
+
+export const cancel = command({ name: "cancel", args: (id: JobId) => [id], reply: Moved })
+
+export const retry = command({ name: "retry", args: (id: JobId) => [id], reply: Moved })
+
+export const retryFailed = command({
+  name: "retry_failed",
+  args: (request: FailedFilter & { readonly before: string; readonly after: string }) => [
+    request.service_required ?? "",
+    request.error_kind ?? "",
+    request.before,
+    request.after
+  ],
+  reply: Schema.Tuple([Schema.FiniteFromString, Schema.String, Schema.String])
 })
 
 export const get = command({

@@ -5,9 +5,16 @@
 import { Name } from "@muster/core/Identifier"
 import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
 import { canonical } from "@muster/core/Json"
-import { type Fence, Job, type JobId } from "@muster/core/job/Job"
+import { type Fence, Job, type JobId, type JobStatus } from "@muster/core/job/Job"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
-import { type ClaimRequest, JobQueue, type ListRequest } from "@muster/core/job/internal/JobQueue"
+import {
+  type ClaimRequest,
+  JobQueue,
+  type ListRequest,
+  refuseDuplicates,
+  type Submission,
+  type Submitted
+} from "@muster/core/job/internal/JobQueue"
 import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettings"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import { Array, Duration, Effect, Layer, Option, Random, Schema } from "effect"
@@ -19,6 +26,8 @@ import * as RedisServer from "./RedisServer.ts"
 
 /** Items per call of a function, the bound of lua/includes/queue.lua. */
 const perCall = 100
+/** Text that one call takes of a batch, in characters, so that other calls need not wait long for it. */
+const textPerCall = 1024 * 1024
 /** Jobs that one call of `list` answers, and the calls after which a page is what was found. */
 const listedPerCall = 50
 const callsPerList = 8
@@ -48,6 +57,24 @@ const otherStep = (operation: string, noted: string, ours: string): StorageError
 
 const lost = (fence: Fence): LeaseLost => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
 
+/** A batch as calls take it: in order, each job in one of them. */
+const inCalls = (jobs: ReadonlyArray<Submission>): ReadonlyArray<ReadonlyArray<JobCommands.WrittenSubmission>> => {
+  const calls: Array<Array<JobCommands.WrittenSubmission>> = []
+  let length = 0
+  for (const job of jobs) {
+    const text = canonical(job.request)
+    const last = calls.at(-1)
+    length += text.length
+    if (last !== undefined && last.length < perCall && length <= textPerCall) {
+      last.push({ ...job, text })
+    } else {
+      calls.push([{ ...job, text }])
+      length = text.length
+    }
+  }
+  return calls
+}
+
 /** The settings, as long as the queue can work with them. */
 const checkedSettings = Effect.gen(function* () {
   const settings = yield* QueueSettings
@@ -70,6 +97,8 @@ const make = Effect.gen(function* () {
   const bounds = { leaseMs, retentionMs: millis(settings.retention), tickMs: millis(settings.tickInterval) }
 
   const submit = JobCommands.submit(functions, queue)
+  const checkMany = JobCommands.checkMany(functions, queue)
+  const submitMany = JobCommands.submitMany(functions, queue)
   const claim = JobCommands.claim(functions, queue)
   const start = JobCommands.start(functions, queue)
   const progress = JobCommands.progress(functions, queue)
@@ -78,6 +107,8 @@ const make = Effect.gen(function* () {
   const giveBack = JobCommands.giveBack(functions, queue)
   const renew = JobCommands.renew(functions, queue)
   const cancel = JobCommands.cancel(functions, queue)
+  const retry = JobCommands.retry(functions, queue)
+  const retryFailed = JobCommands.retryFailed(functions, queue)
   const get = JobCommands.get(functions, queue)
   const list = JobCommands.list(functions, queue)
   const heldBy = JobCommands.heldBy(functions, queue)
@@ -94,6 +125,19 @@ const make = Effect.gen(function* () {
     storage(operation)(
       Effect.flatMap(reply, (said) => (said[0] === "job" ? Effect.succeed(said[1]) : Effect.fail(lost(fence))))
     )
+
+  /** An order to move a job by hand, to the status it names. */
+  const moved = (operation: string, id: JobId, to: JobStatus, reply: ReturnType<typeof cancel>) =>
+    Effect.flatMap(reply, (said): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
+      switch (said[0]) {
+        case "job":
+          return Effect.succeed(said[1])
+        case "not_found":
+          return Effect.fail(new JobNotFound({ id }))
+        case "invalid_transition":
+          return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: said[1], to }))
+      }
+    }).pipe(storage(operation))
 
   const claimNext: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, RedisFailure> = (request) =>
     Effect.flatMap(claim({ ...request, leaseMs }), ([, more, ...jobs]) =>
@@ -131,6 +175,25 @@ const make = Effect.gen(function* () {
           }
         }
       ).pipe(storage("submit")),
+
+    submitMany: Effect.fnUntraced(function* (jobs) {
+      yield* refuseDuplicates(jobs)
+      const calls = inCalls(jobs)
+      // A single call checks all of its jobs itself.
+      for (const call of calls.length > 1 ? calls : []) {
+        const checked = yield* checkMany(call)
+        if (checked[0] === "already_exists") return yield* new JobAlreadyExists({ id: checked[1] })
+      }
+      const submitted: Array<Submitted> = []
+      for (const call of calls) {
+        const reply = yield* submitMany({ jobs: call, priorityStepMs })
+        if (reply[0] === "already_exists") return yield* new JobAlreadyExists({ id: reply[1] })
+        if (reply[0] === "priority_step") return yield* otherStep("submitMany", reply[1], priorityStepMs)
+        const [, ...created] = reply
+        submitted.push(...call.map(({ id }, at) => ({ id, created: created[at] === "1" })))
+      }
+      return submitted
+    }, storage("submitMany")),
 
     claim: (request) => (request.job_types.length === 0 ? Effect.succeed([]) : storage("claim")(claimNext(request))),
 
@@ -175,17 +238,22 @@ const make = Effect.gen(function* () {
         storage("renew")
       ),
 
-    cancel: (id) =>
-      Effect.flatMap(cancel(id), (reply): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
-        switch (reply[0]) {
-          case "job":
-            return Effect.succeed(reply[1])
-          case "not_found":
-            return Effect.fail(new JobNotFound({ id }))
-          case "invalid_transition":
-            return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: reply[1], to: "cancelled" }))
-        }
-      }).pipe(storage("cancel")),
+    cancel: (id) => moved("cancel", id, "cancelled", cancel(id)),
+
+    retry: (id) => moved("retry", id, "pending", retry(id)),
+
+    retryFailed: Effect.fnUntraced(function* (filter) {
+      let total = 0
+      let before = ""
+      let after = ""
+      for (;;) {
+        const [count, began, next] = yield* retryFailed({ ...filter, before, after })
+        total += count
+        if (next === "") return total
+        before = began
+        after = next
+      }
+    }, storage("retryFailed")),
 
     get: (id) =>
       Effect.map(get(id), (reply) => (reply[0] === "job" ? Option.some(reply[1]) : Option.none())).pipe(storage("get")),

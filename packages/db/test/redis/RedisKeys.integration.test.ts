@@ -1,9 +1,10 @@
 /** Facts of the store that the port cannot show: its keys, its fixed settings, its server's settings. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer } from "effect"
+import { DateTime, Duration, Effect, Layer } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import * as Redis from "@muster/db/redis/Redis"
+import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisServer from "@muster/db/redis/RedisServer"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
 import { claim, inSeconds, jobId, settings, StoreTime, submit } from "../../../core/test/job/QueueTest.ts"
@@ -38,6 +39,7 @@ describe("RedisJobQueue", () => {
         yield* queue.fail(later!.fence, late, { delay: Duration.seconds(10), usesRetry: true })
         yield* queue.cancel(jobId("cancelled"))
         const all = yield* keys
+        assert.include(all, "{muster:tagged}:failed")
         assert.isAbove(all.length, 20)
         assert.deepStrictEqual(
           all.filter((key) => !key.startsWith("{muster:tagged}:")),
@@ -53,6 +55,24 @@ describe("RedisJobQueue", () => {
         assert.deepStrictEqual((yield* queue.list({ limit: 10 })).jobs, [])
         assert.deepStrictEqual(yield* keys, ["{muster:tagged}:meta"])
       }).pipe(Effect.provide(named))
+    })
+  )
+
+  it.live("of many that are retried, those that failed after the beginning are passed over", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startRedis()
+      yield* Effect.gen(function* () {
+        const queue = yield* JobQueue
+        const functions = yield* RedisFunctions.RedisFunctions
+        yield* submit("j")
+        const [held] = yield* claim({})
+        const { finished_at } = yield* queue.fail(held!.fence, late, null)
+        const failedAt = DateTime.toEpochMillis(finished_at!)
+        const step = (began: number) =>
+          functions.call("retry_failed", RedisFunctions.queuePrefix(settings.name), ["", "", String(began), ""])
+        assert.deepStrictEqual(yield* step(failedAt - 1), ["0", String(failedAt - 1), ""])
+        assert.deepStrictEqual(yield* step(failedAt), ["1", String(failedAt), ""])
+      }).pipe(Effect.provide(queueOn(url)))
     })
   )
 

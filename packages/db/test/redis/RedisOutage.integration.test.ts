@@ -159,6 +159,10 @@ describe("Redis", () => {
         yield* queue.fail(b!.fence, { kind: "Timeout", message: "late" }, { delay: Duration.zero, usesRetry: true })
         yield* queue.giveBack(c!.fence)
         yield* queue.cancel(d!.fence.job_id)
+        const [again] = yield* claim({})
+        yield* queue.fail(again!.fence, { kind: "Timeout", message: "late" }, null)
+        yield* queue.retry(again!.fence.job_id)
+        assert.strictEqual(yield* queue.retryFailed({}), 0)
         yield* queue.tick
         assert.strictEqual((yield* queue.list({ limit: 10 })).jobs.length, 5)
         assert.strictEqual((yield* claim({ limit: 10 })).length, 3)

@@ -1,5 +1,5 @@
-/** Jobs over HTTP: submit, look, cancel. */
-import { IfUnmatchable, Job, JobId, JobRequest, JobStatus } from "@muster/core/job/Job"
+/** Jobs over HTTP: submit, look, cancel, retry. */
+import { IfUnmatchable, Job, JobErrorKind, JobId, JobRequest, JobStatus } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
 import { JsonObject } from "@muster/core/Json"
 import { DateTime, Schema } from "effect"
@@ -51,6 +51,12 @@ export const JobSubmission = Schema.Struct({
 }).check(Schema.makeFilter(issues))
 export type JobSubmission = typeof JobSubmission.Type
 
+export const jobsPerBatch = 1_000
+
+export const JobBatch = Schema.Struct({
+  jobs: Schema.Array(JobSubmission).check(Schema.isMinLength(1), Schema.isMaxLength(jobsPerBatch))
+})
+
 const submitted = {
   job: Job,
   /** How many workers accept the job: those active now, and all that are registered. Null: the registry is away. */
@@ -73,6 +79,13 @@ export const JobPage = Schema.Struct({
   next_cursor: Schema.NullOr(Schema.String)
 })
 
+/** Which failed jobs are meant: all of them, or those of which all that is said here holds. */
+export const FailedFilter = Schema.Struct({
+  service_required: Schema.optionalKey(fields.service_required),
+  /** The kind of the error they failed with. */
+  error_kind: Schema.optionalKey(JobErrorKind)
+})
+
 export class JobsApi extends HttpApiGroup.make("jobs")
   .add(
     HttpApiEndpoint.post("submit", "/jobs", {
@@ -80,6 +93,12 @@ export class JobsApi extends HttpApiGroup.make("jobs")
       success: [JobStored.pipe(HttpApiSchema.status(201)), JobKnown.pipe(HttpApiSchema.status(200))],
       error: [Problems.JobAlreadyExists, Problems.NotMatchable, ...Problems.commonOfStores]
     }).annotate(OpenApi.Summary, "Submit a job"),
+
+    HttpApiEndpoint.post("submitMany", "/jobs/batch", {
+      payload: JobBatch,
+      success: Schema.Struct({ ids: Schema.Array(JobId) }).pipe(HttpApiSchema.status(201)),
+      error: [Problems.JobAlreadyExists, Problems.NotMatchable, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Submit jobs together, all or none"),
 
     HttpApiEndpoint.get("list", "/jobs", {
       query: {
@@ -102,6 +121,18 @@ export class JobsApi extends HttpApiGroup.make("jobs")
       params: { id: JobId },
       success: Answer,
       error: [Problems.JobNotFound, Problems.InvalidStateTransition, ...Problems.commonOfStores]
-    }).annotate(OpenApi.Summary, "End a job for good")
+    }).annotate(OpenApi.Summary, "End a job for good"),
+
+    HttpApiEndpoint.post("retry", "/jobs/:id/retry", {
+      params: { id: JobId },
+      success: Answer,
+      error: [Problems.JobNotFound, Problems.InvalidStateTransition, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Let a failed job start over"),
+
+    HttpApiEndpoint.post("retryFailed", "/jobs/retry", {
+      payload: Schema.Struct({ filter: FailedFilter }),
+      success: Schema.Struct({ count: Schema.Int }),
+      error: Problems.commonOfStores
+    }).annotate(OpenApi.Summary, "Let failed jobs start over, all or those of a filter")
   )
   .annotate(OpenApi.Title, "Jobs") {}

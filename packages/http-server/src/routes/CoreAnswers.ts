@@ -25,6 +25,8 @@ const problems = {
   JobNotFound: ({ id, message }: JobErrors.JobNotFound) => new Problems.JobNotFound({ detail: message, id }),
   JobAlreadyExists: ({ id, message }: JobErrors.JobAlreadyExists) =>
     new Problems.JobAlreadyExists({ detail: message, id }),
+  DuplicateJobId: ({ index, message }: JobErrors.DuplicateJobId) =>
+    new Problems.InvalidRequest({ detail: message, errors: [{ path: `jobs[${index}].id`, message }] }),
   NotMatchable: ({ message, service_required }: JobErrors.NotMatchable) =>
     new Problems.NotMatchable({ detail: message, service_required }),
   InvalidCursor: ({ message }: JobErrors.InvalidCursor) => new Problems.InvalidCursor({ detail: message })

@@ -9,10 +9,13 @@ import { JobKnown, jobsPerPage, JobStored, type JobSubmission } from "../contrac
 import * as CoreAnswers from "./CoreAnswers.ts"
 import * as Stores from "./Stores.ts"
 
-const submit = Effect.fnUntraced(function* (submission: JobSubmission) {
+const fromWire = (submission: JobSubmission): JobUseCases.Submission => {
   const { id, if_unmatchable, job_type = "", service_required = job_type, ...said } = submission
-  const request = Job.request({ ...said, service_required })
-  const { created, job, matching } = yield* JobUseCases.submitJob({ id, if_unmatchable, request })
+  return { id, if_unmatchable, request: Job.request({ ...said, service_required }) }
+}
+
+const submit = Effect.fnUntraced(function* (submission: JobSubmission) {
+  const { created, job, matching } = yield* JobUseCases.submitJob(fromWire(submission))
   return created ? new JobStored({ job, matching }) : new JobKnown({ job, matching })
 })
 
@@ -25,10 +28,23 @@ export const layer = HttpApiBuilder.group(
     const asJob = Effect.map((job: Job.Job) => ({ job }))
     return handlers.handleAll({
       submit: ({ payload }) => submit(payload).pipe(answered, withStores),
+      submitMany: ({ payload }) =>
+        JobUseCases.submitJobs(payload.jobs.map(fromWire)).pipe(
+          Effect.map((submitted) => ({ ids: submitted.map(({ id }) => id) })),
+          answered,
+          withStores
+        ),
       list: ({ query }) =>
         JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
       get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
-      cancel: ({ params }) => JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores)
+      cancel: ({ params }) => JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores),
+      retry: ({ params }) => JobUseCases.retryJob(params.id).pipe(asJob, answered, withStores),
+      retryFailed: ({ payload }) =>
+        JobUseCases.retryFailedJobs(payload.filter).pipe(
+          Effect.map((count) => ({ count })),
+          answered,
+          withStores
+        )
     })
   })
 )

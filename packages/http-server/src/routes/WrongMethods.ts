@@ -1,4 +1,7 @@
-/** A path that exists, asked with a method it does not know, is told which methods it knows. */
+/**
+ * A path that exists, asked with a method it does not know, is told which methods it knows. `/jobs/retry` is also what
+ * `/jobs/:id` means for a job of that name, so it knows the methods of both.
+ */
 import { Effect } from "effect"
 import { HttpRouter } from "effect/http"
 import type { HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
@@ -7,6 +10,13 @@ import * as Problems from "../contract/Problems.ts"
 import { answer } from "../ProblemAnswer.ts"
 
 const known = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const
+
+/** Whether every request for `path` is one that `general` takes too. */
+const covers = (general: string, path: string): boolean => {
+  const names = path.split("/")
+  const wanted = general.split("/")
+  return names.length === wanted.length && wanted.every((name, at) => name.startsWith(":") || name === names[at])
+}
 
 const methodsByPath = (): ReadonlyMap<HttpRouter.PathInput, ReadonlySet<string>> => {
   const methods = new Map<HttpRouter.PathInput, Set<string>>([
@@ -18,6 +28,11 @@ const methodsByPath = (): ReadonlyMap<HttpRouter.PathInput, ReadonlySet<string>>
     for (const endpoint of Object.values(group.endpoints) as ReadonlyArray<HttpApiEndpoint.Top>) {
       const path = endpoint.path as HttpRouter.PathInput
       methods.set(path, (methods.get(path) ?? new Set()).add(endpoint.method))
+    }
+  }
+  for (const [path, own] of methods) {
+    for (const [general, others] of methods) {
+      if (general !== path && covers(general, path)) for (const method of others) own.add(method)
     }
   }
   return methods

@@ -2,15 +2,46 @@
  * The queue port: jobs, their leases and their ends. In memory and on Redis; one contract suite runs on both.
  *
  * Promises of every layer: each method is one atomic step and can be called from any number of processes at once;
- * all times are the store's clock; nothing is half done when a method fails. A `StorageError` with `unavailable`
- * leaves open whether the step was done, so every method may be repeated: a repeated submit finds the same job, a
- * repeated report of the same attempt gets the first answer.
+ * all times are the store's clock; nothing is half done when a method fails. A method over many jobs says where that
+ * holds for each of its steps only. A `StorageError` with `unavailable` leaves open whether the step was done, so every
+ * method may be repeated: a repeated submit finds the same job, a repeated report of the same attempt gets the first
+ * answer, a repeated retry is told where the job is by now.
  */
-import { Context, type Duration, type Effect, type Option } from "effect"
+import { Context, type Duration, Effect, type Option } from "effect"
 import type { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
-import type { Fence, Job, JobError, JobId, JobRequest, JobStatus, Progress } from "../Job.ts"
-import type { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "../JobErrors.ts"
+import type { Fence, Job, JobError, JobErrorKind, JobId, JobRequest, JobStatus, Progress } from "../Job.ts"
+import {
+  DuplicateJobId,
+  type InvalidCursor,
+  type JobAlreadyExists,
+  type JobNotFound,
+  type LeaseLost,
+  type StorageError
+} from "../JobErrors.ts"
+
+/** One job of a batch. */
+export interface Submission {
+  readonly id: JobId
+  readonly request: JobRequest
+}
+
+/** What became of one job of a batch; one that was there before, with an equal request, is not created. */
+export interface Submitted {
+  readonly id: JobId
+  readonly created: boolean
+}
+
+/** Refuses a batch that holds an id twice; every layer begins a batch with it. */
+export const refuseDuplicates = (jobs: ReadonlyArray<Submission>): Effect.Effect<void, DuplicateJobId> =>
+  Effect.suspend(() => {
+    const seen = new Set<JobId>()
+    for (const [index, { id }] of jobs.entries()) {
+      if (seen.has(id)) return Effect.fail(new DuplicateJobId({ id, index }))
+      seen.add(id)
+    }
+    return Effect.void
+  })
 
 export interface ClaimRequest {
   readonly worker_id: WorkerId
@@ -32,6 +63,13 @@ export interface ListRequest {
   /** Continue after the page that handed out this cursor. */
   readonly cursor?: string | undefined
   readonly limit: number
+}
+
+/** Which failed jobs are meant; what is left out holds for all of them. */
+export interface FailedFilter {
+  readonly service_required?: string | undefined
+  /** The kind of the error they failed with. */
+  readonly error_kind?: JobErrorKind | undefined
 }
 
 export interface JobPage {
@@ -67,6 +105,18 @@ export class JobQueue extends Context.Service<
       request: JobRequest
     ) => Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError>
 
+    /**
+     * Stores jobs, in this order, or none: it is refused as a whole when an id stands twice or is taken by a job with
+     * another request. Jobs that are there with an equal request stay as they are.
+     *
+     * On Redis all are checked, and then stored in steps of at most 100 jobs. A failure between two steps leaves the
+     * first jobs stored, as does somebody who takes one of the later ids in the meantime; repeating the batch with the
+     * same ids stores the rest.
+     */
+    readonly submitMany: (
+      jobs: ReadonlyArray<Submission>
+    ) => Effect.Effect<ReadonlyArray<Submitted>, DuplicateJobId | JobAlreadyExists | StorageError>
+
     /** Gives the next jobs in order to a worker, each with a lease and the next attempt number. */
     readonly claim: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, StorageError>
 
@@ -91,6 +141,20 @@ export class JobQueue extends Context.Service<
 
     /** Ends a job for good, waiting or held; an attempt that held it is fenced off. Repeating it is a no-op. */
     readonly cancel: (id: JobId) => Effect.Effect<Job, JobNotFound | InvalidStateTransition | StorageError>
+
+    /**
+     * Lets a failed job wait again at once, with all its retries; it keeps its place in the order, its attempt number,
+     * and its error until the next attempt ends. Any other job is refused, one that waits again already too: repeating
+     * a retry never starts another one. A job past its `expires_at` expires when it is next looked at.
+     */
+    readonly retry: (id: JobId) => Effect.Effect<Job, JobNotFound | InvalidStateTransition | StorageError>
+
+    /**
+     * Retries the failed jobs that the filter means, oldest first, and says how many. On Redis this goes in steps of
+     * at most 100 jobs, so a failure leaves the first ones retried and a repeat goes on with the others. However long
+     * that takes, only jobs that finished before it began are retried, and each once.
+     */
+    readonly retryFailed: (filter: FailedFilter) => Effect.Effect<number, StorageError>
 
     readonly get: (id: JobId) => Effect.Effect<Option.Option<Job>, StorageError>
 

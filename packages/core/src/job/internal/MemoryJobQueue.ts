@@ -6,11 +6,12 @@ import { Clock, DateTime, Deferred, Duration, Effect, Layer, Option } from "effe
 import { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import { canonical } from "../../Json.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
-import { canBecome, type Fence, isHeld, Job, type JobId, type JobStatus } from "../Job.ts"
+import { canBecome, type Fence, isHeld, Job, type JobId, type JobRequest, type JobStatus } from "../Job.ts"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost } from "../JobErrors.ts"
 import { QueueSettings } from "../QueueSettings.ts"
 import { rank } from "../Rank.ts"
-import { JobQueue, type Retry, type TickReport } from "./JobQueue.ts"
+import { JobQueue, refuseDuplicates, type Retry, type Submitted, type TickReport } from "./JobQueue.ts"
+import * as WaitingLines from "./WaitingLines.ts"
 
 const tickBound = 100
 /** How long `awaitWork` waits at most, and how long when work is waiting that the caller has just not been given. */
@@ -34,12 +35,10 @@ interface Entry {
 
 type Change = Partial<Omit<ConstructorParameters<typeof Job>[0], "id">>
 
-const byOrder = (a: Entry, b: Entry): number => a.rank - b.rank || a.sequence - b.sequence
-
 const make = Effect.gen(function* () {
   const settings = yield* QueueSettings
   const entries = new Map<JobId, Entry>()
-  const waiting = new Map<string, Array<Entry>>()
+  const waiting = WaitingLines.make<Entry>()
   const holds = new Map<WorkerId, Set<Entry>>()
   let sequence = 0
   let lastTick = 0
@@ -56,34 +55,41 @@ const make = Effect.gen(function* () {
     entry.job = new Job({ ...entry.job, ...changes })
   }
 
-  const waitingFor = (jobType: string): Array<Entry> => {
-    const known = waiting.get(jobType)
-    if (known !== undefined) return known
-    const fresh: Array<Entry> = []
-    waiting.set(jobType, fresh)
-    return fresh
-  }
-
   const insertWaiting = (entry: Entry): void => {
-    const line = waitingFor(entry.job.service_required)
-    let low = 0
-    let high = line.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const other = line[middle]
-      if (other !== undefined && byOrder(other, entry) < 0) low = middle + 1
-      else high = middle
-    }
-    line.splice(low, 0, entry)
+    waiting.insert(entry)
     Deferred.doneUnsafe(arrival, Effect.void)
     arrival = Deferred.makeUnsafe<void>()
   }
 
-  const removeWaiting = (entry: Entry): void => {
-    const line = waitingFor(entry.job.service_required)
-    const at = line.indexOf(entry)
-    if (at >= 0) line.splice(at, 1)
-    if (line.length === 0) waiting.delete(entry.job.service_required)
+  const store = (id: JobId, request: JobRequest, text: string, now: number): Entry => {
+    const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
+    const entry: Entry = {
+      job: new Job({
+        ...request,
+        id,
+        status: due > now ? "scheduled" : "pending",
+        attempt: 0,
+        retry_count: 0,
+        worker_id: null,
+        progress: null,
+        result: null,
+        error: null,
+        created_at: DateTime.makeUnsafe(now),
+        assigned_at: null,
+        started_at: null,
+        finished_at: null
+      }),
+      sequence: ++sequence,
+      rank: rank(request, now, settings.priorityStep),
+      request: text,
+      nonce: null,
+      lease: null,
+      ended: null,
+      due: due > now ? due : null
+    }
+    entries.set(id, entry)
+    if (entry.due === null) insertWaiting(entry)
+    return entry
   }
 
   const hold = (entry: Entry, worker: WorkerId, until: number): void => {
@@ -114,7 +120,7 @@ const make = Effect.gen(function* () {
   }
 
   const finish = (entry: Entry, status: JobStatus, now: number, changes: Change): void => {
-    if (entry.job.status === "pending") removeWaiting(entry)
+    if (entry.job.status === "pending") waiting.remove(entry)
     letGo(entry)
     entry.due = null
     change(entry, { ...changes, status, finished_at: DateTime.makeUnsafe(now) })
@@ -166,6 +172,9 @@ const make = Effect.gen(function* () {
   const expire = (entry: Entry, now: number): void =>
     finish(entry, "expired", now, { error: { kind: "Expired", message: "waited past expires_at" } })
 
+  /** Lets a job that has failed for good start over. */
+  const startOver = (entry: Entry, now: number): void => toWaiting(entry, now, 0, { retry_count: 0, finished_at: null })
+
   const heldByWorker = (worker: WorkerId): ReadonlyArray<Entry> => [...(holds.get(worker) ?? [])]
 
   const look = (entry: Entry, now: number, found: Found): boolean => {
@@ -203,39 +212,26 @@ const make = Effect.gen(function* () {
         (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists> => {
           const text = canonical(request)
           const known = entries.get(id)
-          if (known !== undefined) {
-            return known.request === text
-              ? Effect.succeed({ job: known.job, created: false })
-              : Effect.fail(new JobAlreadyExists({ id }))
-          }
-          const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
-          const entry: Entry = {
-            job: new Job({
-              ...request,
-              id,
-              status: due > now ? "scheduled" : "pending",
-              attempt: 0,
-              retry_count: 0,
-              worker_id: null,
-              progress: null,
-              result: null,
-              error: null,
-              created_at: DateTime.makeUnsafe(now),
-              assigned_at: null,
-              started_at: null,
-              finished_at: null
-            }),
-            sequence: ++sequence,
-            rank: rank(request, now, settings.priorityStep),
-            request: text,
-            nonce: null,
-            lease: null,
-            ended: null,
-            due: due > now ? due : null
-          }
-          entries.set(id, entry)
-          if (entry.due === null) insertWaiting(entry)
-          return Effect.succeed({ job: entry.job, created: true })
+          if (known === undefined) return Effect.succeed({ job: store(id, request, text, now).job, created: true })
+          return known.request === text
+            ? Effect.succeed({ job: known.job, created: false })
+            : Effect.fail(new JobAlreadyExists({ id }))
+        }
+      ),
+
+    submitMany: (jobs) =>
+      Effect.flatMap(
+        Effect.andThen(refuseDuplicates(jobs), Clock.currentTimeMillis),
+        (now): Effect.Effect<ReadonlyArray<Submitted>, JobAlreadyExists> => {
+          const batch = jobs.map((job) => ({ ...job, text: canonical(job.request), known: entries.get(job.id) }))
+          const taken = batch.find(({ known, text }) => known !== undefined && known.request !== text)
+          if (taken !== undefined) return Effect.fail(new JobAlreadyExists({ id: taken.id }))
+          return Effect.succeed(
+            batch.map(({ id, known, request, text }) => {
+              if (known === undefined) store(id, request, text, now)
+              return { id, created: known === undefined }
+            })
+          )
         }
       ),
 
@@ -246,18 +242,13 @@ const make = Effect.gen(function* () {
         const free = Math.min(limit, capacity - heldByWorker(worker_id).length)
         const claimed: Array<Job> = []
         while (claimed.length < free) {
-          const head = job_types
-            .flatMap((jobType) => waiting.get(jobType)?.[0] ?? [])
-            .reduce<Entry | undefined>(
-              (best, next) => (best === undefined || byOrder(next, best) < 0 ? next : best),
-              undefined
-            )
+          const head = waiting.next(job_types)
           if (head === undefined) break
           if (expired(head, now)) {
             expire(head, now)
             continue
           }
-          removeWaiting(head)
+          waiting.remove(head)
           head.nonce = nonce
           head.ended = null
           hold(head, worker_id, now + leaseMs)
@@ -274,7 +265,7 @@ const make = Effect.gen(function* () {
 
     awaitWork: (jobTypes) =>
       Effect.suspend(() =>
-        jobTypes.some((jobType) => waiting.has(jobType))
+        waiting.next(jobTypes) !== undefined
           ? Effect.sleep(fullWait)
           : Effect.ignore(Effect.timeout(Deferred.await(arrival), idleWait))
       ),
@@ -316,6 +307,30 @@ const make = Effect.gen(function* () {
         }
         finish(entry, "cancelled", now, {})
         return Effect.succeed(entry.job)
+      }),
+
+    retry: (id) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
+        const entry = entries.get(id)
+        if (entry === undefined) return Effect.fail(new JobNotFound({ id }))
+        const { status } = entry.job
+        if (status !== "failed") {
+          return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: status, to: "pending" }))
+        }
+        startOver(entry, now)
+        return Effect.succeed(entry.job)
+      }),
+
+    retryFailed: ({ error_kind, service_required }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const meant = [...entries.values()].filter(
+          ({ job }) =>
+            job.status === "failed" &&
+            (service_required === undefined || job.service_required === service_required) &&
+            (error_kind === undefined || job.error?.kind === error_kind)
+        )
+        for (const entry of meant) startOver(entry, now)
+        return meant.length
       }),
 
     get: (id) => Effect.sync(() => Option.map(Option.fromUndefinedOr(entries.get(id)), ({ job }) => job)),

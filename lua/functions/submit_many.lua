@@ -1,0 +1,32 @@
+-- luacheck: globals muster
+-- Stores jobs in this order, all or none; those that are there with an equal request stay as they are. The caller
+-- gives each id once, and bounds their number. No allow-oom, as for a single submit.
+--
+-- KEYS  the queue's prefix
+-- ARGV  version, priority_step_ms, then the jobs (see muster.submission)
+-- returns  {"stored", flag…}, for each job in turn "1" when it was not there before, else "0";
+--          {"already_exists", id}: the first id that is taken by another request;
+--          {"priority_step", noted}: the queue was made with another step
+
+muster.register("submit_many", {}, function(queue, args)
+  local step, first_job = args[2], 3
+  local refused = muster.refuse_other_step(queue, step)
+  if refused then return refused end
+
+  -- All are looked at before the first one is stored.
+  local submissions, states = {}, {}
+  for i = first_job, #args, muster.submission_length do
+    local submission = muster.submission(args, i)
+    local state = muster.id_state(queue, submission.id, submission.request)
+    if state == "taken" then return { "already_exists", submission.id } end
+    submissions[#submissions + 1], states[#states + 1] = submission, state
+  end
+
+  local reply = { "stored" }
+  for n, submission in ipairs(submissions) do
+    local free = states[n] == "free"
+    if free then muster.store(queue, submission, step) end
+    reply[#reply + 1] = free and "1" or "0"
+  end
+  return reply
+end)
