@@ -1,12 +1,13 @@
 /** A real server in memory, and the real command run against it. */
 import { NodeHttpServer } from "@effect/platform-node"
+import { assert, it } from "@effect/vitest"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
-import { Context, Deferred, Effect, Layer, Redacted } from "effect"
+import { Context, Deferred, Effect, Layer, Redacted, type Scope } from "effect"
 import { HttpServer as Server } from "effect/http"
 import { NetAddress } from "effect/net"
 import { spawn } from "node:child_process"
@@ -100,3 +101,14 @@ export const ask = Effect.fnUntraced(function* (path: string) {
     return answer.json()
   })
 })
+
+/** A field of a JSON text. */
+export const field = (json: string, ...path: ReadonlyArray<string>): unknown =>
+  path.reduce<any>((value, key) => value?.[key], JSON.parse(json))
+
+/** No control character but the line break. */
+export const assertHarmless = (text: string) => assert.notMatch(text.replaceAll("\n", ""), /[\p{Cc}\u202e]/u)
+
+/** A test with a server of its own, on real time. */
+export const live = <E>(name: string, test: Effect.Effect<void, E, ServerUrl | Ports | Scope.Scope>) =>
+  it.live(name, () => Effect.provide(test, server), 30_000)
