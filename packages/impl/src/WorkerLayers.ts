@@ -17,10 +17,11 @@ import type { Ports } from "@muster/core/Ports"
 import type { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import type { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
+import { whileAway } from "@muster/core/WhileAway"
 import type { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
-import { Duration, Effect, Fiber, Layer, type Redacted, Ref, Schedule } from "effect"
+import { Duration, Effect, Fiber, Layer, type Redacted, Ref } from "effect"
 
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
@@ -28,9 +29,6 @@ export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryJobQueue.layer,
   MassLossBrake.layer
 )
-
-/** While a store is away, tries again soon at first and every 5 s in the end. */
-const whileAway = Schedule.min([Schedule.exponential("250 millis"), Schedule.spaced("5 seconds")])
 
 /** How long a start waits for its stores; what is slower, or away, is waited for in the background. */
 const patience = Duration.seconds(3)

@@ -4,11 +4,12 @@
  * A worker that finds its id taken is a successor of one that died, or a twin of one that lives. It tells them apart
  * by waiting: a twin goes on beating, and is left alone; a dead one falls silent and is replaced.
  */
-import { Clock, DateTime, Duration, Effect, Option, Schedule } from "effect"
+import { Clock, DateTime, Duration, Effect, Option } from "effect"
 import * as JobRunner from "../connector/runner/JobRunner.ts"
+import { whileAway } from "../WhileAway.ts"
 import { RegistryAccess, type RegistryUnreachable } from "./RegistryAccess.ts"
 import type { WorkerRegistration } from "./Worker.ts"
-import type { LiveTwin, WorkerAlreadyExists } from "./WorkerErrors.ts"
+import type { LiveTwin } from "./WorkerErrors.ts"
 
 export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" | "capacity"> {
   readonly registration: WorkerRegistration & {
@@ -20,8 +21,6 @@ export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" 
   readonly isGone?: ((instance: string) => boolean) | undefined
 }
 
-const whileUnreachable = Schedule.min([Schedule.exponential("250 millis"), Schedule.spaced("5 seconds")])
-
 const isUnreachable = (error: { readonly _tag: string }): error is RegistryUnreachable =>
   error._tag === "RegistryUnreachable"
 
@@ -32,7 +31,7 @@ const untilReached = <A, E extends { readonly _tag: string; readonly message: st
     Effect.tapError((error) =>
       isUnreachable(error) ? Effect.logWarning(`${error.message}; trying again`) : Effect.void
     ),
-    Effect.retry({ while: isUnreachable, schedule: whileUnreachable })
+    Effect.retry({ while: isUnreachable, schedule: whileAway })
   )
 
 /** Takes the place of a known worker of this id, as soon as its known instance has fallen silent. */
@@ -75,7 +74,7 @@ const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
   const registry = yield* RegistryAccess
   const { registration } = options
   const worker = yield* untilReached(registry.register(registration)).pipe(
-    Effect.catchTag("WorkerAlreadyExists", (_: WorkerAlreadyExists) => succeed(options))
+    Effect.catchTag("WorkerAlreadyExists", () => succeed(options))
   )
   // The first beat at once: it is what makes the worker active.
   yield* Effect.ignore(registry.beat(registration.id))
@@ -120,7 +119,7 @@ export const run = (options: AgentOptions) =>
           .pipe(
             Effect.timeout("1 second"),
             Effect.ignore({ log: "Debug" }),
-            Effect.andThen(Effect.logInfo("worker stopped; its jobs are handed back"))
+            Effect.andThen(Effect.logInfo("worker stopped"))
           )
       )
     )

@@ -17,16 +17,7 @@ import {
   type WorkerUpdate
 } from "./Worker.ts"
 import { InvalidConfiguration, WorkerNotFound } from "./WorkerErrors.ts"
-
-const findWorker = (id: WorkerId) =>
-  Effect.gen(function* () {
-    const workers = yield* WorkerRepository
-    const found = yield* workers.find(id)
-    return yield* Option.match(found, {
-      onNone: () => Effect.fail(new WorkerNotFound({ id })),
-      onSome: Effect.succeed
-    })
-  })
+import { getWorker } from "./WorkerQueries.ts"
 
 const requireDistinct = (path: string, values: ReadonlyArray<string> | undefined) => {
   const twice = values?.find((value, at) => values.indexOf(value) !== at)
@@ -50,7 +41,7 @@ export const updateWorker = Effect.fn("WorkerUseCases.updateWorker")(function* (
   yield* requireDistinct("capabilities.job_types", update.capabilities.job_types)
   const workers = yield* WorkerRepository
   const { heartbeatTimeout } = yield* RegistrySettings
-  const worker = yield* findWorker(id)
+  const worker = yield* getWorker(id)
   return yield* workers.replace(afterUpdate(worker, update), {
     aliveWithin: heartbeatTimeout,
     gone: update.replaces ?? null
@@ -115,7 +106,7 @@ export const updateWorkerStatus = Effect.fn("WorkerUseCases.updateWorkerStatus")
   status: WorkerStatus
 ) {
   const workers = yield* WorkerRepository
-  const worker = yield* findWorker(id)
+  const worker = yield* getWorker(id)
   if (worker.status === status) return worker
   if (!worker.canBecome(status)) {
     return yield* new InvalidStateTransition({ subject: "worker", id, from: worker.status, to: status })
@@ -123,7 +114,7 @@ export const updateWorkerStatus = Effect.fn("WorkerUseCases.updateWorkerStatus")
   const moved = yield* workers.move(id, worker.status, status)
   if (Option.isSome(moved)) return moved.value
   // Somebody else moved the worker between the two steps: judge again by what is stored now.
-  const now = yield* findWorker(id)
+  const now = yield* getWorker(id)
   if (now.status === status) return now
   return yield* new InvalidStateTransition({ subject: "worker", id, from: now.status, to: status })
 })

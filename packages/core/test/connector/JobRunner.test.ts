@@ -285,6 +285,23 @@ describe("JobRunner without its store", () => {
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 
+  it.effect("tells the end of a job whose work is done when it is stopped, instead of handing the job back", () =>
+    Effect.gen(function* () {
+      const { away, layer } = yield* cuttable
+      const { connector } = yield* aConnector(() => Effect.as(Effect.sleep("5 seconds"), "paid for"))
+      const runner = yield* Effect.provide(runWith(connector), layer)
+      yield* submit()
+      yield* pass(1_000)
+      yield* Ref.set(away, true)
+      yield* pass(9_000)
+      assert.strictEqual((yield* jobNow()).status, "processing")
+      yield* Ref.set(away, false)
+      yield* Fiber.interrupt(runner)
+      const job = yield* jobNow()
+      assert.deepStrictEqual([job.status, job.result], ["completed", "paid for"])
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
   it.effect("lets go of a job before its lease can have ended, and works again afterwards", () =>
     Effect.gen(function* () {
       const { away, layer } = yield* cuttable

@@ -5,11 +5,12 @@
  * It does not promise that a job runs once: a worker that loses its lease stops, and another may have begun. The
  * fence on every report makes sure that only one of them is believed.
  */
-import { Cause, Clock, Duration, Effect, Exit, Fiber, FiberSet, Result, Schedule } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, FiberSet, Result } from "effect"
 import { type ClaimRequest, JobQueue } from "../../job/internal/JobQueue.ts"
 import type { Fence, Job } from "../../job/Job.ts"
 import type { LeaseLost, StorageError } from "../../job/JobErrors.ts"
 import * as JobUseCases from "../../job/JobUseCases.ts"
+import { whileAway } from "../../WhileAway.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
 import type { RunningConnector } from "../Connector.ts"
 import { ConnectorFailure } from "../ConnectorFailure.ts"
@@ -34,9 +35,6 @@ const longestMessage = 2_000
 
 /** How long a stopping worker waits for the store to take its jobs back; after that their leases run out. */
 const returnWithin = Duration.seconds(1)
-
-/** While the store is away, tries again soon at first and every 5 s in the end. */
-const whileAway = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
 
 type Outcome =
   | { readonly _tag: "Completed"; readonly result: unknown }
@@ -133,58 +131,76 @@ const storable = (outcome: Outcome, limit: number | undefined): Outcome => {
   }
 }
 
+/** How an outcome is told; nothing is told of a job that was taken away. */
+const reportOf = (
+  outcome: Outcome,
+  fence: Fence,
+  job: Job
+): Effect.Effect<unknown, LeaseLost | StorageError, JobQueue> => {
+  switch (outcome._tag) {
+    case "Completed":
+      return Effect.andThen(JobUseCases.completeJob(fence, outcome.result), Effect.logInfo("job completed"))
+    case "Failed": {
+      const { kind, message } = outcome.failure
+      return Effect.tap(JobUseCases.failJob(fence, outcome.failure, job), (after) =>
+        Effect.logWarning(`job failed (${kind}): ${message}; it is ${after.status} now`)
+      )
+    }
+    case "LetGo":
+      return outcome.why === "fenced"
+        ? Effect.logWarning("job taken away")
+        : Effect.andThen(Effect.logWarning("job let go: its lease could not be renewed"), JobUseCases.returnJob(fence))
+  }
+}
+
+const noConnector = (options: RunnerOptions, job: Job): Outcome => ({
+  _tag: "Failed",
+  failure: new ConnectorFailure({
+    kind: "ServiceUnavailable",
+    message: `worker ${options.worker_id} has no connector for ${job.service_required}`
+  })
+})
+
 /** Runs one claimed job to its end and reports it. */
-const runJob = Effect.fnUntraced(
-  function* (
-    options: RunnerOptions,
-    held: HeldJobs.HeldJobs,
-    job: Job,
-    fence: Fence,
-    letGo: Effect.Effect<HeldJobs.LetGo>
-  ) {
-    const connector = options.connectors.get(job.service_required)
-    if (connector === undefined) {
-      const message = `worker ${options.worker_id} has no connector for ${job.service_required}`
-      yield* untilHeard(JobUseCases.failJob(fence, { kind: "ServiceUnavailable", message }, job))
-      return
-    }
-    yield* untilHeard(JobUseCases.startJob(fence))
-    yield* Effect.logInfo("job started")
-    const progress = yield* ProgressReports.make(fence, held)
-    const sending = yield* Effect.forkChild(progress.sending)
-    const outcome = storable(yield* runConnector(job, connector, progress, letGo), options.maxResultLength)
-    yield* Fiber.interrupt(sending)
-    if (outcome._tag !== "LetGo") yield* progress.flush
-    switch (outcome._tag) {
-      case "Completed":
-        yield* untilHeard(JobUseCases.completeJob(fence, outcome.result))
-        return yield* Effect.logInfo("job completed")
-      case "Failed": {
-        const after = yield* untilHeard(JobUseCases.failJob(fence, outcome.failure, job))
-        return yield* Effect.logWarning(
-          `job failed (${outcome.failure.kind}): ${outcome.failure.message}; it is ${after.status} now`
-        )
-      }
-      case "LetGo":
-        yield* Effect.logWarning(
-          outcome.why === "fenced" ? "job taken away" : "job let go: its lease could not be renewed"
-        )
-        if (outcome.why === "unrenewed") yield* untilHeard(JobUseCases.returnJob(fence))
-    }
-  },
-  (effect, _options, held, job, fence) =>
-    effect.pipe(
+const runJob = (
+  options: RunnerOptions,
+  held: HeldJobs.HeldJobs,
+  job: Job,
+  fence: Fence,
+  letGo: Effect.Effect<HeldJobs.LetGo>
+) =>
+  Effect.suspend(() => {
+    // What is said when the worker stops: the job goes back, unless its work is done and only its end is untold.
+    let lastWord: Effect.Effect<unknown, LeaseLost | StorageError, JobQueue> = JobUseCases.returnJob(fence)
+
+    const work = Effect.gen(function* () {
+      const connector = options.connectors.get(job.service_required)
+      if (connector === undefined) return noConnector(options, job)
+      yield* untilHeard(JobUseCases.startJob(fence))
+      yield* Effect.logInfo("job started")
+      const progress = yield* ProgressReports.make(fence, held)
+      const sending = yield* Effect.forkChild(progress.sending)
+      const outcome = storable(yield* runConnector(job, connector, progress, letGo), options.maxResultLength)
+      lastWord = reportOf(outcome, fence, job)
+      yield* Fiber.interrupt(sending)
+      if (outcome._tag !== "LetGo") yield* progress.flush
+      return outcome
+    })
+
+    return work.pipe(
+      Effect.flatMap((outcome) => untilHeard(reportOf(outcome, fence, job))),
       Effect.catchTag("LeaseLost", () => Effect.logInfo("the job is not ours any more")),
       Effect.catchTag("StorageError", (error) => Effect.logError("the end could not be reported", error)),
       Effect.onExit((exit) =>
         Exit.hasInterrupts(exit)
-          ? JobUseCases.returnJob(fence).pipe(Effect.timeout(returnWithin), Effect.ignore({ log: "Warn" }))
+          ? lastWord.pipe(Effect.timeout(returnWithin), Effect.ignore({ log: "Warn" }))
           : Effect.void
       ),
       Effect.ensuring(Effect.sync(() => held.remove(fence))),
-      Effect.annotateLogs({ job_id: job.id, attempt: job.attempt })
+      Effect.annotateLogs({ job_id: job.id, attempt: job.attempt }),
+      Effect.asVoid
     )
-)
+  })
 
 const fenceOf = (job: Job, nonce: string): Fence => ({ job_id: job.id, attempt: job.attempt, nonce })
 
