@@ -6,6 +6,7 @@ import { FailureKind } from "../connector/ConnectorFailure.ts"
 import { identifier, Name } from "../Identifier.ts"
 import { Json, JsonObject } from "../Json.ts"
 import { WorkerId } from "../worker/Worker.ts"
+import { Requirements } from "./Requirements.ts"
 
 export const JobId = identifier(128).pipe(Schema.brand("JobId"))
 export type JobId = typeof JobId.Type
@@ -24,19 +25,6 @@ export type JobStatus = typeof JobStatus.Type
 
 /** From 0, the least urgent, to 100. */
 export const Priority = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 }))
-
-/**
- * What a job needs beyond its job type. The matcher does not read any clause yet, so none is accepted: a job must
- * never run on a worker that was not checked against all it asked for.
- */
-export const Requirements = Schema.Record(Schema.String, Schema.Unknown).check(
-  Schema.makeFilter((requirements) =>
-    Object.keys(requirements).map((clause) => ({
-      path: [clause],
-      issue: "this clause is not matched yet, so a job that needs it is refused"
-    }))
-  )
-)
 
 /** What to do with a job that no registered worker could ever run. */
 export const IfUnmatchable = Schema.Literals(["wait", "reject"])

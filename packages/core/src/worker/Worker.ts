@@ -15,12 +15,18 @@ export type WorkerStatus = typeof WorkerStatus.Type
 export const Occupancy = Schema.Literals(["idle", "busy", "paused", "draining"])
 export type Occupancy = typeof Occupancy.Type
 
+/** What an operator wants of a worker: a paused or draining one is given no more jobs until it is open again. */
+export const WorkerStanding = Schema.Literals(["open", "paused", "draining"])
+export type WorkerStanding = typeof WorkerStanding.Type
+
 /** How many jobs a worker may hold at once. */
 export const Capacity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
 
 const amount = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
-const label = Schema.Union([Schema.String.check(Schema.isMaxLength(256)), Schema.Finite, Schema.Boolean])
-const atMost = (maximum: number, what: string) =>
+/** One value of a label. */
+export const label = Schema.Union([Schema.String.check(Schema.isMaxLength(256)), Schema.Finite, Schema.Boolean])
+export const modelName = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(256))
+export const atMost = (maximum: number, what: string) =>
   Schema.isMaxLength(maximum, { expected: `at most ${maximum} ${what}` })
 
 /** What the machine of a worker has; `gpu_memory_gb` is of the smallest GPU the worker may use. */
@@ -35,12 +41,20 @@ export const Hardware = Schema.Struct({
 export const Capabilities = Schema.Struct({
   job_types: Schema.Array(Name).check(atMost(1_000, "job types")),
   hardware: Schema.optionalKey(Hardware),
-  models: Schema.optionalKey(
-    Schema.Array(Schema.String.check(Schema.isMaxLength(256))).check(atMost(10_000, "models"))
-  ),
+  models: Schema.optionalKey(Schema.Array(modelName).check(atMost(10_000, "models"))),
   labels: Schema.optionalKey(
     Schema.Record(Name, Schema.Union([label, Schema.Array(label).check(atMost(100, "values"))]))
-  )
+  ),
+  /** Whose jobs it takes. A denied customer's never; with an `allow` list, only those of its members. */
+  customers: Schema.optionalKey(
+    Schema.Struct({
+      isolation: Schema.optionalKey(Schema.Literals(["strict", "loose", "none"])),
+      allow: Schema.optionalKey(Schema.Array(Name).check(atMost(1_000, "customers"))),
+      deny: Schema.optionalKey(Schema.Array(Name).check(atMost(1_000, "customers")))
+    })
+  ),
+  /** The only workflow it takes jobs of. */
+  workflow_id: Schema.optionalKey(Name)
 })
 export type Capabilities = typeof Capabilities.Type
 

@@ -7,9 +7,10 @@
  * method may be repeated: a repeated submit finds the same job, a repeated report of the same attempt gets the first
  * answer, a repeated retry is told where the job is by now.
  */
-import { Context, type Duration, Effect, type Option } from "effect"
+import { Context, type Duration, Effect, type Option, type Queue, Schema, type Scope } from "effect"
 import type { InvalidStateTransition } from "../../InvalidStateTransition.ts"
-import type { WorkerId } from "../../worker/Worker.ts"
+import { type Capabilities, type WorkerId, WorkerStanding } from "../../worker/Worker.ts"
+import type { Attempt } from "../Attempt.ts"
 import type { Fence, Job, JobError, JobErrorKind, JobId, JobRequest, JobStatus, Progress } from "../Job.ts"
 import {
   DuplicateJobId,
@@ -45,8 +46,8 @@ export const refuseDuplicates = (jobs: ReadonlyArray<Submission>): Effect.Effect
 
 export interface ClaimRequest {
   readonly worker_id: WorkerId
-  /** The job types the worker can run now. */
-  readonly job_types: ReadonlyArray<string>
+  /** What the worker offers now: without job types whose connector is unhealthy. */
+  readonly capabilities: Capabilities
   /** Jobs the worker may hold at once; enforced by the claim. */
   readonly capacity: number
   /** Jobs wanted now, at most. */
@@ -56,6 +57,28 @@ export interface ClaimRequest {
   /** The answer to this claim was lost before: the jobs it was given, if any, are given again. */
   readonly again?: boolean | undefined
 }
+
+export interface RenewRequest {
+  readonly worker_id: WorkerId
+  /** Every attempt the worker holds. */
+  readonly fences: ReadonlyArray<Fence>
+  /** The nonce of the claim whose answer the worker waits for, if any. */
+  readonly claiming?: string | undefined
+}
+
+/** What a worker is told between its claims. */
+export type Signal =
+  /** There may be a job for it: it should claim. */
+  | { readonly _tag: "Wake" }
+  /** This attempt of its does not hold its job any more. */
+  | { readonly _tag: "Fenced"; readonly fence: Fence }
+
+/**
+ * Whether a worker is given jobs. Paused and draining ones keep what they hold; `gone` was unregistered. What an
+ * operator asked for is kept by the registry; the queue is told so that no claim can slip past it.
+ */
+export const Standing = Schema.Literals([...WorkerStanding.literals, "gone"])
+export type Standing = typeof Standing.Type
 
 export interface ListRequest {
   readonly status?: JobStatus | undefined
@@ -94,6 +117,8 @@ export interface TickReport {
 export interface Retry {
   readonly delay: Duration.Duration
   readonly usesRetry: boolean
+  /** For half a minute the job is left to other workers than the one it failed on. */
+  readonly elsewhere?: boolean | undefined
 }
 
 export class JobQueue extends Context.Service<
@@ -117,29 +142,53 @@ export class JobQueue extends Context.Service<
       jobs: ReadonlyArray<Submission>
     ) => Effect.Effect<ReadonlyArray<Submitted>, DuplicateJobId | JobAlreadyExists | StorageError>
 
-    /** Gives the next jobs in order to a worker, each with a lease and the next attempt number. */
+    /**
+     * Gives the next jobs in order that match to a worker, each with a lease and the next attempt number. A claim that
+     * finds none parks the worker: when a job comes that it can run, it or another parked worker that can is sent a
+     * `Wake`, one for each job. The next claim ends the parking. A worker whose standing is not `open` gets nothing and
+     * is woken when it is open again. A wake that is not followed by a claim within a second goes to another worker.
+     */
     readonly claim: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, StorageError>
 
-    /** Completes when a job of these types may be waiting, and after a short while in any case. */
-    readonly awaitWork: (jobTypes: ReadonlyArray<string>) => Effect.Effect<void>
+    /**
+     * What this worker is told, for as long as the scope. Signals may be lost and repeated: a worker also claims every
+     * few seconds, and learns of a lost attempt at its next renewal.
+     */
+    readonly signals: (worker: WorkerId) => Effect.Effect<Queue.Dequeue<Signal>, never, Scope.Scope>
+
+    /** The worker will not claim for now: ends its parking, and passes a wake on that it was given. */
+    readonly leaveIdle: (worker: WorkerId) => Effect.Effect<void, StorageError>
+
+    /** Sets the standing of a worker; one that is not open any more also leaves the idle ones. */
+    readonly setStanding: (worker: WorkerId, standing: Standing) => Effect.Effect<void, StorageError>
+
+    /** The workers whose standing is not open. */
+    readonly standings: Effect.Effect<ReadonlyMap<WorkerId, Standing>, StorageError>
 
     /** The worker has begun: assigned → processing. */
     readonly start: (fence: Fence) => Effect.Effect<void, LeaseLost | StorageError>
 
     readonly progress: (fence: Fence, progress: Progress) => Effect.Effect<void, LeaseLost | StorageError>
 
-    readonly complete: (fence: Fence, result: unknown) => Effect.Effect<Job, LeaseLost | StorageError>
+    readonly complete: (fence: Fence, result: unknown) => Effect.Effect<void, LeaseLost | StorageError>
 
     /** Ends the attempt; the job waits again when a retry is given, and failed when not. */
-    readonly fail: (fence: Fence, error: JobError, retry: Retry | null) => Effect.Effect<Job, LeaseLost | StorageError>
+    readonly fail: (fence: Fence, error: JobError, retry: Retry | null) => Effect.Effect<void, LeaseLost | StorageError>
 
     /** Hands the job back without using a retry; it keeps its place in the order. */
     readonly giveBack: (fence: Fence) => Effect.Effect<void, LeaseLost | StorageError>
 
-    /** Prolongs the leases that still hold and returns the fences that do not. */
-    readonly renew: (fences: ReadonlyArray<Fence>) => Effect.Effect<ReadonlyArray<Fence>, StorageError>
+    /**
+     * Prolongs the leases that still hold, never past the job's timeout and one lease, and returns the fences that do
+     * not. Jobs that this process claimed for the worker and that it does not list, because it never heard of them, go
+     * back without using a retry: those assigned more than a few seconds ago and not by the claim under way.
+     */
+    readonly renew: (request: RenewRequest) => Effect.Effect<ReadonlyArray<Fence>, StorageError>
 
-    /** Ends a job for good, waiting or held; an attempt that held it is fenced off. Repeating it is a no-op. */
+    /**
+     * Ends a job for good, waiting or held; an attempt that held it is fenced off, and its worker told. Repeating it is
+     * a no-op.
+     */
     readonly cancel: (id: JobId) => Effect.Effect<Job, JobNotFound | InvalidStateTransition | StorageError>
 
     /**
@@ -158,6 +207,9 @@ export class JobQueue extends Context.Service<
 
     readonly get: (id: JobId) => Effect.Effect<Option.Option<Job>, StorageError>
 
+    /** The attempts of a job, oldest first; the last 100 of them. */
+    readonly attempts: (id: JobId) => Effect.Effect<Option.Option<ReadonlyArray<Attempt>>, StorageError>
+
     readonly list: (request: ListRequest) => Effect.Effect<JobPage, InvalidCursor | StorageError>
 
     /** Which jobs each of these workers holds. */
@@ -165,12 +217,12 @@ export class JobQueue extends Context.Service<
       workers: ReadonlyArray<WorkerId>
     ) => Effect.Effect<ReadonlyMap<WorkerId, ReadonlyArray<JobId>>, StorageError>
 
-    /** Hands back every job a worker holds, without using retries. */
+    /** Hands back every job a worker holds, without using retries, and tells the worker. */
     readonly giveBackAll: (worker: WorkerId) => Effect.Effect<ReadonlyArray<JobId>, StorageError>
 
     /**
-     * Promotes due jobs, expires old ones, ends lost leases and forgets jobs finished long ago: at most 100 things a
-     * call, by any number of processes. After an outage of the store no lease ends before one full lease has passed.
+     * Promotes due jobs, expires old ones, ends lost leases and forgets jobs finished long ago: a bounded number of
+     * things a call, by any number of processes. After an outage of the store no lease ends before one full lease has passed.
      */
     readonly tick: Effect.Effect<TickReport, StorageError>
 
