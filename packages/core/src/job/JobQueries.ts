@@ -11,6 +11,14 @@ export const getJob = Effect.fn("JobQueries.getJob")(function* (id: JobId) {
   return found.value
 })
 
+/** The attempts of a job, oldest first; the last 100 of them. */
+export const getJobAttempts = Effect.fn("JobQueries.getJobAttempts")(function* (id: JobId) {
+  const queue = yield* JobQueue
+  const found = yield* queue.attempts(id)
+  if (Option.isNone(found)) return yield* new JobNotFound({ id })
+  return found.value
+})
+
 /** A page of jobs, newest first. */
 export const listJobs = Effect.fn("JobQueries.listJobs")(function* (request: ListRequest) {
   const queue = yield* JobQueue
