@@ -6,7 +6,11 @@ const listed = 100
 const longestKey = 100
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1({
-  leafHook: (issue) => (issue._tag === "UnexpectedKey" ? "Unknown field" : SchemaIssue.defaultLeafHook(issue))
+  // Where any name is a key, the schema says itself what is wrong with one.
+  leafHook: (issue) =>
+    issue._tag === "UnexpectedKey" && issue.ast.annotations?.["messageUnexpectedKey"] === undefined
+      ? "Unknown field"
+      : SchemaIssue.defaultLeafHook(issue)
 })
 
 type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
