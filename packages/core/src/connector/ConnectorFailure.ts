@@ -25,8 +25,14 @@ export class ConnectorFailure extends Schema.TaggedError<ConnectorFailure>(
   retry_after_ms: Schema.optionalKey(Schema.Int)
 }) {}
 
-/** Whether a failure of a kind is tried again, and whether doing so spends one of the job's retries. */
-const policy: Record<FailureKind, { readonly retried: boolean; readonly usesRetry: boolean }> = {
+/**
+ * Whether a failure of a kind is tried again, whether doing so spends one of the job's retries, and whether another
+ * worker had better do it: what was too much for one may be little for the next.
+ */
+const policy: Record<
+  FailureKind,
+  { readonly retried: boolean; readonly usesRetry: boolean; readonly elsewhere?: true }
+> = {
   Rejected: { retried: false, usesRetry: false },
   InvalidPayload: { retried: false, usesRetry: false },
   Unauthorized: { retried: false, usesRetry: false },
@@ -34,7 +40,7 @@ const policy: Record<FailureKind, { readonly retried: boolean; readonly usesRetr
   ServiceUnavailable: { retried: true, usesRetry: true },
   ProtocolError: { retried: true, usesRetry: true },
   Timeout: { retried: true, usesRetry: true },
-  ResourceExhausted: { retried: true, usesRetry: true },
+  ResourceExhausted: { retried: true, usesRetry: true, elsewhere: true },
   AssetFailed: { retried: true, usesRetry: true }
 }
 
@@ -44,7 +50,12 @@ const longestDelay = Duration.minutes(5)
 /** What is to become of a job whose attempt failed. */
 export type AfterFailure =
   | { readonly _tag: "GiveUp" }
-  | { readonly _tag: "Retry"; readonly delay: Duration.Duration; readonly usesRetry: boolean }
+  | {
+      readonly _tag: "Retry"
+      readonly delay: Duration.Duration
+      readonly usesRetry: boolean
+      readonly elsewhere: boolean
+    }
 
 /**
  * Decides it from the failure, the attempts and retries of the job, and a `jitter` in [0, 1). The delay doubles with
@@ -56,14 +67,14 @@ export const afterFailure = (
   job: { readonly attempt: number; readonly retry_count: number; readonly max_retries: number },
   jitter: number
 ): AfterFailure => {
-  const { retried, usesRetry } = policy[failure.kind]
+  const { elsewhere = false, retried, usesRetry } = policy[failure.kind]
   if (!retried || (usesRetry && job.retry_count >= job.max_retries)) return { _tag: "GiveUp" }
   if (failure.retry_after_ms !== undefined) {
-    return { _tag: "Retry", delay: Duration.millis(Math.max(0, failure.retry_after_ms)), usesRetry }
+    return { _tag: "Retry", delay: Duration.millis(Math.max(0, failure.retry_after_ms)), usesRetry, elsewhere }
   }
   const backoff = Math.min(
     Duration.toMillis(firstDelay) * 2 ** Math.max(0, job.attempt - 1),
     Duration.toMillis(longestDelay)
   )
-  return { _tag: "Retry", delay: Duration.millis(Math.round(backoff * (0.5 + jitter / 2))), usesRetry }
+  return { _tag: "Retry", delay: Duration.millis(Math.round(backoff * (0.5 + jitter / 2))), usesRetry, elsewhere }
 }

@@ -107,7 +107,8 @@ export class Job extends Schema.Class<Job>("@muster/core/job/Job")({
 /** The one table of legal transitions, for every store. */
 const successors: Record<JobStatus, ReadonlyArray<JobStatus>> = {
   scheduled: ["pending", "cancelled", "expired"],
-  pending: ["assigned", "cancelled", "expired"],
+  // Back to scheduled: a job that steps aside for a worker it failed on.
+  pending: ["assigned", "scheduled", "cancelled", "expired"],
   assigned: ["processing", "completed", "failed", "cancelled", "pending", "scheduled"],
   processing: ["completed", "failed", "cancelled", "pending", "scheduled"],
   completed: [],

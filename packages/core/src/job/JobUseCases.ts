@@ -106,7 +106,7 @@ export const reportProgress = Effect.fnUntraced(function* (fence: Fence, progres
 
 export const completeJob = Effect.fnUntraced(function* (fence: Fence, result: unknown) {
   const queue = yield* JobQueue
-  return yield* queue.complete(fence, result)
+  yield* queue.complete(fence, result)
 })
 
 /** Ends an attempt that failed: the kind of the failure decides whether and when the job is tried again. */
@@ -118,7 +118,7 @@ export const failJob = Effect.fnUntraced(function* (
   const queue = yield* JobQueue
   const next = afterFailure(failure, job, yield* Random.next)
   const error = { kind: failure.kind, message: failure.message }
-  return yield* queue.fail(fence, error, next._tag === "Retry" ? next : null)
+  yield* queue.fail(fence, error, next._tag === "Retry" ? next : null)
 })
 
 /** Hands a job back without using one of its retries. */

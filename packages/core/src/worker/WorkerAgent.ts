@@ -8,10 +8,10 @@ import { Clock, DateTime, Duration, Effect, Option } from "effect"
 import * as JobRunner from "../connector/runner/JobRunner.ts"
 import { whileAway } from "../WhileAway.ts"
 import { RegistryAccess, type RegistryUnreachable } from "./RegistryAccess.ts"
-import type { WorkerRegistration } from "./Worker.ts"
+import { fromRegistration, type WorkerRegistration } from "./Worker.ts"
 import type { LiveTwin } from "./WorkerErrors.ts"
 
-export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" | "capacity"> {
+export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" | "capabilities" | "capacity"> {
   readonly registration: WorkerRegistration & {
     readonly instance_id: string
     readonly capabilities: NonNullable<WorkerRegistration["capabilities"]>
@@ -111,8 +111,10 @@ export const run = (options: AgentOptions) =>
   Effect.gen(function* () {
     const registry = yield* RegistryAccess
     const { capacity, id } = options.registration
+    const { capabilities } = fromRegistration(options.registration)
     yield* enrol(options)
-    return yield* Effect.raceFirst(beating(options), JobRunner.run({ ...options, worker_id: id, capacity })).pipe(
+    const running = JobRunner.run({ ...options, worker_id: id, capabilities, capacity })
+    return yield* Effect.raceFirst(beating(options), running).pipe(
       Effect.onInterrupt(() =>
         registry
           .leave(id)

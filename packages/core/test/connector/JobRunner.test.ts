@@ -26,14 +26,24 @@ const aConnector = (work: (job: ConnectorJob) => Effect.Effect<unknown, Connecto
 
 const runWith = (connector: RunningConnector, capacity = 1, maxResultLength?: number) =>
   Effect.forkChild(
-    JobRunner.run({ worker_id, capacity, connectors: new Map([["simulation", connector]]), maxResultLength }),
+    JobRunner.run({
+      worker_id,
+      capabilities: { job_types: ["simulation", "without a connector"] },
+      capacity,
+      connectors: new Map([["simulation", connector]]),
+      maxResultLength
+    }),
     { startImmediately: true }
   )
+
+/** Turns for fibers that hand work to one another, without any time passing. */
+const turns = Effect.replicateEffect(Effect.yieldNow, 50, { discard: true })
 
 const submit = (over: Partial<JobRequest> = {}, as: JobId = id) =>
   Effect.gen(function* () {
     const queue = yield* JobQueue
-    return yield* queue.submit(as, request({ service_required: "simulation", ...over }))
+    yield* queue.submit(as, request({ service_required: "simulation", ...over }))
+    yield* turns
   })
 
 const jobNow = (which: JobId = id) =>
@@ -262,7 +272,7 @@ const cuttable = Effect.gen(function* () {
     complete: (fence, result) => guard(queue.complete(fence, result)),
     fail: (fence, failure, retry) => guard(queue.fail(fence, failure, retry)),
     giveBack: (fence) => guard(queue.giveBack(fence)),
-    renew: (fences) => guard(queue.renew(fences))
+    renew: (request) => guard(queue.renew(request))
   })
   return { away, stuck, layer: Layer.succeed(JobQueue, cut) }
 })

@@ -8,6 +8,7 @@ import { Clock, Deferred, Duration, Effect } from "effect"
 import { JobQueue } from "../../job/internal/JobQueue.ts"
 import type { Fence } from "../../job/Job.ts"
 import { QueueSettings } from "../../job/QueueSettings.ts"
+import type { WorkerId } from "../../worker/Worker.ts"
 
 /** Why a job must be let go although its connector is still at work. */
 export type LetGo = "fenced" | "unrenewed"
@@ -23,12 +24,19 @@ export interface HeldJobs {
   /** Notes a claimed job; the effect it gives completes when the job must be let go. */
   readonly add: (fence: Fence, claimedAt: bigint) => Effect.Effect<LetGo>
   readonly remove: (fence: Fence) => void
-  /** A report was refused: the job is not ours any more. */
+  /** Notes the claim under way, by its nonce, or that there is none. */
+  readonly claiming: (nonce: string | undefined) => void
+  /** A report was refused, or the store said it unasked: the job is not ours any more. */
   readonly refused: (fence: Fence) => Effect.Effect<void>
   readonly size: () => number
+  /** Every attempt that is held. */
+  readonly fences: () => ReadonlyArray<Fence>
   /** Completes when fewer than `limit` jobs are held. */
   readonly below: (limit: number) => Effect.Effect<void>
-  /** Renews for ever: every third of a lease, and more often while that fails. */
+  /**
+   * Renews for ever: every third of a lease, and more often while that fails. A worker that holds nothing renews too:
+   * jobs it was given without ever hearing of them then go back.
+   */
   readonly renewing: Effect.Effect<never>
   /** Lets go for ever of jobs whose lease is about to end unrenewed, however long a renewal takes. */
   readonly watching: Effect.Effect<never>
@@ -37,7 +45,7 @@ export interface HeldJobs {
 /** Two claims of one job differ in it, so that both can be held for the moment between losing one and noticing. */
 const keyOf = (fence: Fence): string => `${fence.job_id} ${fence.attempt} ${fence.nonce}`
 
-export const make = Effect.gen(function* () {
+export const make = Effect.fnUntraced(function* (worker_id: WorkerId) {
   const queue = yield* JobQueue
   const { lease } = yield* QueueSettings
   const part = (divisor: number) => Duration.divideUnsafe(lease, divisor)
@@ -45,6 +53,8 @@ export const make = Effect.gen(function* () {
   const held = new Map<string, Held>()
   let removal = Deferred.makeUnsafe<void>()
   let failing = false
+  let everClaimed = false
+  let claiming: string | undefined
 
   const below = (limit: number): Effect.Effect<void> =>
     Effect.suspend(() => (held.size < limit ? Effect.void : Effect.andThen(Deferred.await(removal), below(limit))))
@@ -58,10 +68,10 @@ export const make = Effect.gen(function* () {
     })
 
   const renewAll = Effect.gen(function* () {
-    if (held.size === 0) return
+    if (!everClaimed) return
     const asked = [...held.values()]
     const sentAt = yield* Clock.currentTimeNanos
-    const lost = yield* queue.renew(asked.map(({ fence }) => fence))
+    const lost = yield* queue.renew({ worker_id, fences: asked.map(({ fence }) => fence), claiming })
     yield* Effect.forEach(lost, refused, { discard: true })
     for (const job of asked) job.until = sentAt + leaseNanos
     if (failing) yield* Effect.logInfo("leases are renewed again")
@@ -104,8 +114,13 @@ export const make = Effect.gen(function* () {
       Deferred.doneUnsafe(removal, Effect.void)
       removal = Deferred.makeUnsafe<void>()
     },
+    claiming: (nonce) => {
+      everClaimed = true
+      claiming = nonce
+    },
     refused,
     size: () => held.size,
+    fences: () => [...held.values()].map(({ fence }) => fence),
     below,
     renewing,
     watching

@@ -5,13 +5,13 @@
  * It does not promise that a job runs once: a worker that loses its lease stops, and another may have begun. The
  * fence on every report makes sure that only one of them is believed.
  */
-import { Cause, Clock, Duration, Effect, Exit, Fiber, FiberSet, Result } from "effect"
+import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Queue, Random, Result } from "effect"
 import { type ClaimRequest, JobQueue } from "../../job/internal/JobQueue.ts"
 import type { Fence, Job } from "../../job/Job.ts"
 import type { LeaseLost, StorageError } from "../../job/JobErrors.ts"
 import * as JobUseCases from "../../job/JobUseCases.ts"
 import { whileAway } from "../../WhileAway.ts"
-import type { WorkerId } from "../../worker/Worker.ts"
+import type { Capabilities, WorkerId } from "../../worker/Worker.ts"
 import type { RunningConnector } from "../Connector.ts"
 import { ConnectorFailure } from "../ConnectorFailure.ts"
 import * as HeldJobs from "./HeldJobs.ts"
@@ -19,6 +19,8 @@ import * as ProgressReports from "./ProgressReports.ts"
 
 export interface RunnerOptions {
   readonly worker_id: WorkerId
+  /** What the worker offers; it is given jobs of those types only for which there is a connector. */
+  readonly capabilities: Capabilities
   /** Jobs run at once. */
   readonly capacity: number
   /** Which connector runs a job of which type. */
@@ -35,6 +37,9 @@ const longestMessage = 2_000
 
 /** How long a stopping worker waits for the store to take its jobs back; after that their leases run out. */
 const returnWithin = Duration.seconds(1)
+
+/** A wake may get lost, and one that stays silent is not woken any more: so idle workers also claim so often. */
+const claimsAgain = Effect.map(Random.next, (jitter) => Duration.seconds(4 + 2 * jitter))
 
 type Outcome =
   | { readonly _tag: "Completed"; readonly result: unknown }
@@ -142,8 +147,9 @@ const reportOf = (
       return Effect.andThen(JobUseCases.completeJob(fence, outcome.result), Effect.logInfo("job completed"))
     case "Failed": {
       const { kind, message } = outcome.failure
-      return Effect.tap(JobUseCases.failJob(fence, outcome.failure, job), (after) =>
-        Effect.logWarning(`job failed (${kind}): ${message}; it is ${after.status} now`)
+      return Effect.andThen(
+        JobUseCases.failJob(fence, outcome.failure, job),
+        Effect.logWarning(`attempt failed (${kind}): ${message}`)
       )
     }
     case "LetGo":
@@ -204,22 +210,38 @@ const runJob = (
 
 const fenceOf = (job: Job, nonce: string): Fence => ({ job_id: job.id, attempt: job.attempt, nonce })
 
+/** What the worker can run: the job types without a connector are left out. */
+const runnable = ({ capabilities, connectors }: RunnerOptions): Capabilities => ({
+  ...capabilities,
+  job_types: capabilities.job_types.filter((type) => connectors.has(type))
+})
+
 /** Runs the claim loop for ever. */
 export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   const queue = yield* JobQueue
-  const held = yield* HeldJobs.make
+  const { capacity, worker_id } = options
+  const capabilities = runnable(options)
+  const held = yield* HeldJobs.make(worker_id)
   const jobs = yield* FiberSet.make<void>()
-  const job_types = [...options.connectors.keys()]
+  const signals = yield* queue.signals(worker_id)
+  let woken = Deferred.makeUnsafe<void>()
+  const wake = Effect.sync(() => void Deferred.doneUnsafe(woken, Effect.void))
 
   yield* Effect.forkScoped(held.renewing)
   yield* Effect.forkScoped(held.watching)
+  yield* Queue.take(signals).pipe(
+    Effect.flatMap((signal) => (signal._tag === "Fenced" ? held.refused(signal.fence) : wake)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.flatMap(claimsAgain, Effect.sleep), wake)))
 
   const takeUp = (fence: Fence, job: Job, heldFrom: bigint) =>
     FiberSet.run(jobs, runJob(options, held, job, fence, held.add(fence, heldFrom)))
 
   /** A claim that was sent goes on when the worker stops meanwhile: its jobs, if it gets any, go back at once. */
   const send = Effect.fnUntraced(function* (restore: Restore, request: ClaimRequest) {
-    const sent = yield* Effect.forkDetach(JobUseCases.claimJobs(request))
+    const sent = yield* Effect.forkDetach(JobUseCases.claimJobs(request), { startImmediately: true })
     const handBack = Fiber.join(sent).pipe(
       Effect.flatMap(Effect.forEach((job) => JobUseCases.returnJob(fenceOf(job, request.nonce)), { discard: true })),
       Effect.timeout(returnWithin),
@@ -229,9 +251,10 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   })
 
   /** Of jobs that were claimed at a time nobody knows, those that are still ours, with a lease that begins now. */
-  const renewed = Effect.fnUntraced(function* (claimed: ReadonlyArray<Job>, nonce: string) {
-    const lost = yield* queue.renew(claimed.map((job) => fenceOf(job, nonce)))
-    return claimed.filter(({ id }) => !lost.some(({ job_id }) => job_id === id))
+  const renewed = Effect.fnUntraced(function* (claimed: ReadonlyArray<Job>, claiming: string) {
+    const ours = claimed.map((job) => fenceOf(job, claiming))
+    const lost = yield* queue.renew({ worker_id, fences: [...held.fences(), ...ours], claiming })
+    return claimed.filter(({ id }) => !lost.some(({ job_id, nonce }) => job_id === id && nonce === claiming))
   })
 
   /**
@@ -242,12 +265,12 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   const claim = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const nonce = globalThis.crypto.randomUUID()
-      const { capacity, worker_id } = options
       const limit = capacity - held.size()
+      held.claiming(nonce)
       for (let tries = 0; ; tries++) {
         const again = tries > 0
         const sentAt = yield* Clock.currentTimeNanos
-        const heard = yield* send(restore, { worker_id, job_types, capacity, limit, nonce, again }).pipe(
+        const heard = yield* send(restore, { worker_id, capabilities, capacity, limit, nonce, again }).pipe(
           Effect.flatMap((claimed) =>
             again && claimed.length > 0 ? renewed(claimed, nonce) : Effect.succeed(claimed)
           ),
@@ -256,6 +279,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
         if (Result.isSuccess(heard)) {
           if (again) yield* Effect.logInfo("claims are answered again")
           for (const job of heard.success) yield* takeUp(fenceOf(job, nonce), job, sentAt)
+          held.claiming(undefined)
           return heard.success.length
         }
         if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
@@ -265,8 +289,11 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   )
 
   const round = Effect.gen(function* () {
-    yield* held.below(options.capacity)
-    if ((yield* claim) === 0) yield* queue.awaitWork(job_types)
+    yield* held.below(capacity)
+    // What woke us up to now is answered by the claim that follows.
+    woken = Deferred.makeUnsafe()
+    if ((yield* claim) === 0) yield* Deferred.await(woken)
   })
-  return yield* Effect.forever(round)
+  const leave = queue.leaveIdle(worker_id).pipe(Effect.timeout(returnWithin), Effect.ignore)
+  return yield* Effect.ensuring(Effect.forever(round), leave)
 }, Effect.scoped)

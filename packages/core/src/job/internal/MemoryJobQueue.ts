@@ -2,181 +2,105 @@
  * The queue in memory: what `npm start` runs on, and the plain reference every other layer is compared with. Each
  * method is one synchronous step, so the promises of the port hold by construction; nothing outlives the process.
  */
-import { Clock, DateTime, Deferred, Duration, Effect, Layer, Option } from "effect"
+import { Clock, DateTime, Duration, Effect, Layer, Option } from "effect"
 import { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import { canonical } from "../../Json.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
-import { canBecome, type Fence, isHeld, Job, type JobId, type JobRequest, type JobStatus } from "../Job.ts"
+import type { LateReport } from "../Attempt.ts"
+import { canBecome, type Fence, isHeld, type Job, type JobError, type JobId } from "../Job.ts"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost } from "../JobErrors.ts"
 import { QueueSettings } from "../QueueSettings.ts"
-import { rank } from "../Rank.ts"
-import { JobQueue, refuseDuplicates, type Retry, type Submitted, type TickReport } from "./JobQueue.ts"
-import * as WaitingLines from "./WaitingLines.ts"
+import {
+  type ClaimRequest,
+  JobQueue,
+  refuseDuplicates,
+  type Standing,
+  type Submitted,
+  type TickReport
+} from "./JobQueue.ts"
+import * as MemoryJobs from "./MemoryJobs.ts"
+import * as PastAttempts from "./PastAttempts.ts"
+import { offerOf } from "./WaitingLines.ts"
 
-const tickBound = 100
-/** How long `awaitWork` waits at most, and how long when work is waiting that the caller has just not been given. */
-const idleWait = Duration.seconds(5)
-const fullWait = Duration.millis(50)
+/** Things that one tick does at most. */
+export const tickBound = 40
 
-interface Entry {
-  job: Job
-  readonly sequence: number
-  readonly rank: number
-  /** The canonical text of the request, to recognise a repeated submit. */
-  readonly request: string
-  nonce: string | null
-  /** Which worker holds the job, and until when (ms); null when nobody does. */
-  lease: { readonly worker: WorkerId; readonly until: number } | null
-  /** How the last attempt ended by its own report, so that repeating the report gets the same answer. */
-  ended: "completed" | "failed" | "returned" | null
-  /** When a scheduled job is due, in ms. */
-  due: number | null
-}
+/** A renewal hands back a job that the worker does not know of, when it was claimed longer ago than this, in ms. */
+const unheardFor = 5_000
 
-type Change = Partial<Omit<ConstructorParameters<typeof Job>[0], "id">>
+type Entry = MemoryJobs.Entry
 
 const make = Effect.gen(function* () {
   const settings = yield* QueueSettings
-  const entries = new Map<JobId, Entry>()
-  const waiting = WaitingLines.make<Entry>()
-  const holds = new Map<WorkerId, Set<Entry>>()
-  let sequence = 0
+  const jobs = MemoryJobs.make(settings)
+  const { entries, idle } = jobs
+  const standings = new Map<WorkerId, Standing>()
   let lastTick = 0
   let reapFrom = 0
-  let arrival = Deferred.makeUnsafe<void>()
 
   const leaseMs = Duration.toMillis(settings.lease)
-
-  const change = (entry: Entry, changes: Change): void => {
-    const { status: from } = entry.job
-    if (changes.status !== undefined && !canBecome(from, changes.status)) {
-      throw new Error(`bug: job ${entry.job.id} is ${from} and cannot become ${changes.status}`)
-    }
-    entry.job = new Job({ ...entry.job, ...changes })
-  }
-
-  const insertWaiting = (entry: Entry): void => {
-    waiting.insert(entry)
-    Deferred.doneUnsafe(arrival, Effect.void)
-    arrival = Deferred.makeUnsafe<void>()
-  }
-
-  const store = (id: JobId, request: JobRequest, text: string, now: number): Entry => {
-    const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
-    const entry: Entry = {
-      job: new Job({
-        ...request,
-        id,
-        status: due > now ? "scheduled" : "pending",
-        attempt: 0,
-        retry_count: 0,
-        worker_id: null,
-        progress: null,
-        result: null,
-        error: null,
-        created_at: DateTime.makeUnsafe(now),
-        assigned_at: null,
-        started_at: null,
-        finished_at: null
-      }),
-      sequence: ++sequence,
-      rank: rank(request, now, settings.priorityStep),
-      request: text,
-      nonce: null,
-      lease: null,
-      ended: null,
-      due: due > now ? due : null
-    }
-    entries.set(id, entry)
-    if (entry.due === null) insertWaiting(entry)
-    return entry
-  }
-
-  const hold = (entry: Entry, worker: WorkerId, until: number): void => {
-    entry.lease = { worker, until }
-    holds.set(worker, (holds.get(worker) ?? new Set()).add(entry))
-  }
-
-  const letGo = (entry: Entry): void => {
-    if (entry.lease === null) return
-    const held = holds.get(entry.lease.worker)
-    held?.delete(entry)
-    if (held?.size === 0) holds.delete(entry.lease.worker)
-    entry.lease = null
-  }
-
-  const toWaiting = (entry: Entry, now: number, delay: number, changes: Change = {}): void => {
-    letGo(entry)
-    entry.due = delay > 0 ? now + delay : null
-    change(entry, {
-      ...changes,
-      status: delay > 0 ? "scheduled" : "pending",
-      worker_id: null,
-      progress: null,
-      assigned_at: null,
-      started_at: null
-    })
-    if (delay <= 0) insertWaiting(entry)
-  }
-
-  const finish = (entry: Entry, status: JobStatus, now: number, changes: Change): void => {
-    if (entry.job.status === "pending") waiting.remove(entry)
-    letGo(entry)
-    entry.due = null
-    change(entry, { ...changes, status, finished_at: DateTime.makeUnsafe(now) })
-  }
-
-  const held = (fence: Fence): Entry | undefined => {
-    const entry = entries.get(fence.job_id)
-    return entry !== undefined &&
-      isHeld(entry.job.status) &&
-      entry.job.attempt === fence.attempt &&
-      entry.nonce === fence.nonce
-      ? entry
-      : undefined
-  }
 
   const lost = (fence: Fence) => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
 
   /** Runs a report of the attempt that holds the job. */
-  const report = <A>(fence: Fence, act: (entry: Entry, now: number) => A) =>
+  const report = (fence: Fence, act: (entry: Entry, now: number) => void) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const entry = held(fence)
-      return entry === undefined ? Effect.fail(lost(fence)) : Effect.succeed(act(entry, now))
+      const entry = jobs.heldWith(fence)
+      return entry === undefined ? Effect.fail(lost(fence)) : Effect.sync(() => act(entry, now))
     })
 
-  /** Runs a report that ends the attempt; repeating it gets the first answer. */
-  const end = (fence: Fence, ended: Entry["ended"], act: (entry: Entry, now: number) => void) =>
+  /** Runs a report that ends the attempt; repeating it gets the first answer, and one that is too late is kept. */
+  const end = (
+    fence: Fence,
+    ended: LateReport["report"],
+    act: (entry: Entry, now: number) => void,
+    error: JobError | null = null
+  ) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const entry = held(fence)
-      if (entry !== undefined) {
+      const entry = entries.get(fence.job_id)
+      if (entry === undefined) return Effect.fail(lost(fence))
+      if (jobs.isHeldBy(entry, fence)) {
         act(entry, now)
         entry.ended = ended
-        return Effect.succeed(entry.job)
+        return Effect.void
       }
-      const known = entries.get(fence.job_id)
-      return known?.ended === ended && known.nonce === fence.nonce && known.job.attempt === fence.attempt
-        ? Effect.succeed(known.job)
-        : Effect.fail(lost(fence))
+      if (entry.ended === ended && entry.nonce === fence.nonce && entry.job.attempt === fence.attempt) {
+        return Effect.void
+      }
+      PastAttempts.keepLate(entry.past, fence.attempt, { report: ended, at: DateTime.makeUnsafe(now), error })
+      return Effect.fail(lost(fence))
     })
 
-  const failAttempt = (entry: Entry, now: number, error: Job["error"], retry: Retry | null): void => {
-    if (retry === null) return finish(entry, "failed", now, { error })
-    const spent = retry.usesRetry ? 1 : 0
-    toWaiting(entry, now, Duration.toMillis(retry.delay), { error, retry_count: entry.job.retry_count + spent })
+  const claim = (request: ClaimRequest, now: number): ReadonlyArray<Job> => {
+    const { again, capabilities, capacity, limit, nonce, worker_id } = request
+    const holding = jobs.heldByWorker(worker_id)
+    const given = again === true ? holding.filter((entry) => entry.nonce === nonce) : []
+    if (given.length > 0) return given.map(({ job }) => job)
+    const free = Math.min(limit, capacity - holding.length)
+    if (standings.has(worker_id) || free <= 0) return []
+    const offer = offerOf(capabilities)
+    const claimed: Array<Job> = []
+    while (claimed.length < free) {
+      const job = jobs.give(worker_id, offer, nonce, now)
+      if (job === undefined) break
+      claimed.push(job)
+    }
+    if (claimed.length === 0) idle.park(worker_id, offer, now)
+    return claimed
   }
 
-  const expired = (entry: Entry, now: number): boolean =>
-    entry.job.expires_at !== null && DateTime.toEpochMillis(entry.job.expires_at) <= now
+  const lose = (entry: Entry, now: number): void => {
+    const { job, lease } = entry
+    const error: JobError =
+      now >= jobs.overTimeAt(job)
+        ? { kind: "Timeout", message: `ran longer than ${job.timeout_ms} ms` }
+        : { kind: "Lost", message: `worker ${lease?.worker} stopped renewing its lease` }
+    const retry = job.retry_count < job.max_retries ? { delay: Duration.zero, usesRetry: true } : null
+    jobs.tellFenced(entry)
+    jobs.fail(entry, now, error, retry)
+  }
 
-  const expire = (entry: Entry, now: number): void =>
-    finish(entry, "expired", now, { error: { kind: "Expired", message: "waited past expires_at" } })
-
-  /** Lets a job that has failed for good start over. */
-  const startOver = (entry: Entry, now: number): void => toWaiting(entry, now, 0, { retry_count: 0, finished_at: null })
-
-  const heldByWorker = (worker: WorkerId): ReadonlyArray<Entry> => [...(holds.get(worker) ?? [])]
-
+  /** Does the one thing that time asks of this job now, if any. */
   const look = (entry: Entry, now: number, found: Found): boolean => {
     const { job } = entry
     if (job.finished_at !== null) {
@@ -185,25 +109,29 @@ const make = Effect.gen(function* () {
       found.forgotten++
       return true
     }
-    if (!isHeld(job.status)) {
-      if (expired(entry, now)) {
-        expire(entry, now)
-        found.expired.push(job.id)
-        return true
-      }
-      if (entry.due === null || entry.due > now) return false
-      entry.due = null
-      change(entry, { status: "pending" })
-      insertWaiting(entry)
-      found.promoted.push(job.id)
+    if (isHeld(job.status)) {
+      if (entry.lease === null || entry.lease.until > now || now < reapFrom) return false
+      lose(entry, now)
+      found.lost.push(job.id)
       return true
     }
-    if (entry.lease === null || entry.lease.until > now || now < reapFrom) return false
-    const retry = job.retry_count < job.max_retries ? { delay: Duration.zero, usesRetry: true } : null
-    failAttempt(entry, now, { kind: "Lost", message: `worker ${entry.lease.worker} stopped renewing its lease` }, retry)
-    found.lost.push(job.id)
+    if (jobs.isExpired(entry, now)) {
+      jobs.expire(entry, now)
+      found.expired.push(job.id)
+      return true
+    }
+    if (entry.due === null || entry.due > now) return false
+    jobs.promote(entry, now)
+    found.promoted.push(job.id)
     return true
   }
+
+  /** Moves a job by hand, if it is there. */
+  const byHand = (id: JobId, act: (entry: Entry, now: number) => Effect.Effect<Job, InvalidStateTransition>) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
+      const entry = entries.get(id)
+      return entry === undefined ? Effect.fail(new JobNotFound({ id })) : act(entry, now)
+    })
 
   return JobQueue.of({
     submit: (id, request) =>
@@ -212,112 +140,104 @@ const make = Effect.gen(function* () {
         (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists> => {
           const text = canonical(request)
           const known = entries.get(id)
-          if (known === undefined) return Effect.succeed({ job: store(id, request, text, now).job, created: true })
+          if (known === undefined) return Effect.succeed({ job: jobs.store(id, request, text, now).job, created: true })
           return known.request === text
             ? Effect.succeed({ job: known.job, created: false })
             : Effect.fail(new JobAlreadyExists({ id }))
         }
       ),
 
-    submitMany: (jobs) =>
+    submitMany: (batch) =>
       Effect.flatMap(
-        Effect.andThen(refuseDuplicates(jobs), Clock.currentTimeMillis),
+        Effect.andThen(refuseDuplicates(batch), Clock.currentTimeMillis),
         (now): Effect.Effect<ReadonlyArray<Submitted>, JobAlreadyExists> => {
-          const batch = jobs.map((job) => ({ ...job, text: canonical(job.request), known: entries.get(job.id) }))
-          const taken = batch.find(({ known, text }) => known !== undefined && known.request !== text)
+          const all = batch.map((job) => ({ ...job, text: canonical(job.request), known: entries.get(job.id) }))
+          const taken = all.find(({ known, text }) => known !== undefined && known.request !== text)
           if (taken !== undefined) return Effect.fail(new JobAlreadyExists({ id: taken.id }))
           return Effect.succeed(
-            batch.map(({ id, known, request, text }) => {
-              if (known === undefined) store(id, request, text, now)
+            all.map(({ id, known, request, text }) => {
+              if (known === undefined) jobs.store(id, request, text, now)
               return { id, created: known === undefined }
             })
           )
         }
       ),
 
-    claim: ({ again, capacity, job_types, limit, nonce, worker_id }) =>
+    claim: (request) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const given = again === true ? heldByWorker(worker_id).filter((entry) => entry.nonce === nonce) : []
-        if (given.length > 0) return given.map(({ job }) => job)
-        const free = Math.min(limit, capacity - heldByWorker(worker_id).length)
-        const claimed: Array<Job> = []
-        while (claimed.length < free) {
-          const head = waiting.next(job_types)
-          if (head === undefined) break
-          if (expired(head, now)) {
-            expire(head, now)
-            continue
-          }
-          waiting.remove(head)
-          head.nonce = nonce
-          head.ended = null
-          hold(head, worker_id, now + leaseMs)
-          change(head, {
-            status: "assigned",
-            attempt: head.job.attempt + 1,
-            worker_id,
-            assigned_at: DateTime.makeUnsafe(now)
-          })
-          claimed.push(head.job)
-        }
+        const wake = idle.unpark(request.worker_id)
+        const claimed = claim(request, now)
+        // It may have been given another job than the one it was woken for.
+        if (wake !== undefined) idle.wakeFor(wake, now)
         return claimed
       }),
 
-    awaitWork: (jobTypes) =>
-      Effect.suspend(() =>
-        waiting.next(jobTypes) !== undefined
-          ? Effect.sleep(fullWait)
-          : Effect.ignore(Effect.timeout(Deferred.await(arrival), idleWait))
-      ),
+    signals: idle.signals,
+
+    leaveIdle: (worker) => Effect.map(Clock.currentTimeMillis, (now) => idle.leave(worker, now)),
+
+    setStanding: (worker, standing) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        if (standing !== "open") {
+          standings.set(worker, standing)
+          idle.leave(worker, now)
+        } else if (standings.delete(worker)) {
+          idle.tell(worker, { _tag: "Wake" })
+        }
+      }),
+
+    standings: Effect.sync(() => new Map(standings)),
 
     start: (fence) =>
       report(fence, (entry, now) => {
         if (canBecome(entry.job.status, "processing")) {
-          change(entry, { status: "processing", started_at: DateTime.makeUnsafe(now) })
+          jobs.change(entry, { status: "processing", started_at: DateTime.makeUnsafe(now) })
         }
       }),
 
-    progress: (fence, progress) => report(fence, (entry) => change(entry, { progress })),
+    progress: (fence, progress) => report(fence, (entry) => jobs.change(entry, { progress })),
 
     complete: (fence, result) =>
-      end(fence, "completed", (entry, now) => finish(entry, "completed", now, { result, error: null })),
+      end(fence, "completed", (entry, now) => jobs.finish(entry, "completed", now, { result, error: null })),
 
-    fail: (fence, error, retry) => end(fence, "failed", (entry, now) => failAttempt(entry, now, error, retry)),
+    fail: (fence, error, retry) => end(fence, "failed", (entry, now) => jobs.fail(entry, now, error, retry), error),
 
-    giveBack: (fence) => Effect.asVoid(end(fence, "returned", (entry, now) => toWaiting(entry, now, 0))),
+    giveBack: (fence) => end(fence, "returned", jobs.handBack),
 
-    renew: (fences) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        fences.filter((fence) => {
-          const entry = held(fence)
-          if (entry?.lease == null) return true
-          entry.lease = { worker: entry.lease.worker, until: now + leaseMs }
-          return false
+    renew: ({ claiming, fences, worker_id }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const refused = fences.filter((fence) => {
+          const entry = jobs.heldWith(fence)
+          return entry === undefined || !jobs.prolong(entry, now)
         })
-      ),
+        for (const entry of jobs.heldByWorker(worker_id)) {
+          const { assigned_at } = entry.job
+          const heard = entry.nonce === claiming || fences.some((fence) => jobs.heldWith(fence) === entry)
+          if (heard || assigned_at === null || DateTime.toEpochMillis(assigned_at) + unheardFor >= now) continue
+          jobs.handBack(entry, now)
+        }
+        return refused
+      }),
 
     cancel: (id) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
-        const entry = entries.get(id)
-        if (entry === undefined) return Effect.fail(new JobNotFound({ id }))
+      byHand(id, (entry, now) => {
         const { status } = entry.job
         if (status === "cancelled") return Effect.succeed(entry.job)
         if (!canBecome(status, "cancelled")) {
           return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: status, to: "cancelled" }))
         }
-        finish(entry, "cancelled", now, {})
+        jobs.tellFenced(entry)
+        jobs.finish(entry, "cancelled", now, {})
         return Effect.succeed(entry.job)
       }),
 
     retry: (id) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<Job, JobNotFound | InvalidStateTransition> => {
-        const entry = entries.get(id)
-        if (entry === undefined) return Effect.fail(new JobNotFound({ id }))
+      byHand(id, (entry, now) => {
         const { status } = entry.job
         if (status !== "failed") {
           return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: status, to: "pending" }))
         }
-        startOver(entry, now)
+        jobs.startOver(entry, now)
         return Effect.succeed(entry.job)
       }),
 
@@ -329,11 +249,16 @@ const make = Effect.gen(function* () {
             (service_required === undefined || job.service_required === service_required) &&
             (error_kind === undefined || job.error?.kind === error_kind)
         )
-        for (const entry of meant) startOver(entry, now)
+        for (const entry of meant) jobs.startOver(entry, now)
         return meant.length
       }),
 
     get: (id) => Effect.sync(() => Option.map(Option.fromUndefinedOr(entries.get(id)), ({ job }) => job)),
+
+    attempts: (id) =>
+      Effect.sync(() =>
+        Option.map(Option.fromUndefinedOr(entries.get(id)), ({ job, past }) => PastAttempts.attemptsOf(past, job))
+      ),
 
     list: ({ cursor, limit, service_required, status }) =>
       Effect.suspend(() => {
@@ -355,12 +280,13 @@ const make = Effect.gen(function* () {
       }),
 
     heldBy: (workers) =>
-      Effect.sync(() => new Map(workers.map((id) => [id, heldByWorker(id).map(({ job }) => job.id)]))),
+      Effect.sync(() => new Map(workers.map((id) => [id, jobs.heldByWorker(id).map(({ job }) => job.id)]))),
 
     giveBackAll: (worker) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
-        heldByWorker(worker).map((entry) => {
-          toWaiting(entry, now, 0)
+        jobs.heldByWorker(worker).map((entry) => {
+          jobs.tellFenced(entry)
+          jobs.handBack(entry, now)
           return entry.job.id
         })
       ),
@@ -370,6 +296,7 @@ const make = Effect.gen(function* () {
       // A clock that was set back must not leave a floor in its former future.
       reapFrom = gap ? now + leaseMs : Math.min(reapFrom, now + leaseMs)
       lastTick = now
+      idle.tick(now)
       const found: Found = { promoted: [], expired: [], lost: [], forgotten: 0 }
       let changes = 0
       for (const entry of [...entries.values()]) {
