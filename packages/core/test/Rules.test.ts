@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Exit, Result, Schema } from "effect"
 import { afterFailure, FailureKind } from "@muster/core/connector/ConnectorFailure"
-import { canBecome, isFinished, isHeld, JobId, JobStatus, Requirements } from "@muster/core/job/Job"
-import { matches, unmetClauses } from "@muster/core/job/Matching"
+import { canBecome, isFinished, isHeld, JobId, JobStatus } from "@muster/core/job/Job"
 import { effectiveTime, rank } from "@muster/core/job/Rank"
 import { canonical, Json, maxDepth } from "@muster/core/Json"
 import { expand, expandAll } from "@muster/core/mapping/Template"
@@ -52,16 +51,6 @@ describe("payloads", () => {
   })
 })
 
-describe("requirements", () => {
-  it("are refused while nothing matches them, each clause by name", () => {
-    assert.isTrue(accepts(Requirements, {}))
-    const exit = Schema.decodeUnknownExit(Requirements, { errors: "all" })({ hardware: {}, models: [] })
-    assert.isTrue(Exit.isFailure(exit))
-    assert.include(String(exit), "hardware")
-    assert.include(String(exit), "models")
-  })
-})
-
 describe("the tables of transitions", () => {
   it("end where they say they end", () => {
     assert.deepStrictEqual(JobStatus.literals.filter(isFinished), ["completed", "failed", "cancelled", "expired"])
@@ -106,15 +95,6 @@ describe("the order of jobs", () => {
   it("counts a scheduled job from the time it may run", () => {
     assert.strictEqual(effectiveTime({ ...plain, run_at: at(now + 7) }, now), now + 7)
     assert.strictEqual(effectiveTime({ ...plain, run_at: at(now - 7) }, now), now)
-  })
-})
-
-describe("matching", () => {
-  it("names the clause that is not met, with both sides", () => {
-    assert.isTrue(matches({ service_required: "comfyui" }, { job_types: ["a1111", "comfyui"] }))
-    assert.deepStrictEqual(unmetClauses({ service_required: "simulation" }, { job_types: ["simulationx"] }), [
-      { clause: "service_required", required: "simulation", offered: ["simulationx"] }
-    ])
   })
 })
 

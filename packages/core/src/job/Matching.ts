@@ -41,6 +41,7 @@ const holds = (condition: LabelCondition, offered: LabelValue | undefined): bool
 const own = <Value>(record: Readonly<Record<string, Value>> | undefined, key: string): Value | undefined =>
   record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined
 
+/** Amounts offered count in whole numbers, rounded down, as they do in a capability signature. */
 const unmetHardware = (
   required: NonNullable<Requirements["hardware"]>,
   offered: Capabilities["hardware"]
@@ -48,7 +49,7 @@ const unmetHardware = (
   (["gpu_count", "gpu_memory_gb", "cpu_cores", "ram_gb"] as const).flatMap((resource) => {
     const least = required[resource]
     const has = offered?.[resource]
-    return least === undefined || (has ?? 0) >= least
+    return least === undefined || Math.floor(has ?? 0) >= least
       ? []
       : [{ clause: `hardware.${resource}`, required: least, offered: has ?? null }]
   })

@@ -30,7 +30,8 @@ const normalConditions = (conditions: Readonly<Record<string, LabelCondition>> =
 export const normalRequirements = (requirements: Requirements): Requirements => {
   const { customer_isolation, exclude, hardware = {}, labels, models = [] } = requirements
   const all = {
-    hardware,
+    // At least none is what everybody has.
+    hardware: Object.fromEntries(Object.entries(hardware).filter(([, least]) => least > 0)),
     models: distinct(models),
     labels: normalConditions(labels),
     exclude: normalConditions(exclude),
@@ -80,3 +81,7 @@ export const factsOf = (options: {
   readonly customer_id: string | null
   readonly workflow_id: string | null
 }): JobFacts => ({ ...options, requirements: parseRequirements(options.requirements) })
+
+/** A text that two jobs share exactly when the matching rule reads the same of both. No name holds a space. */
+export const textOf = ({ customer_id, requirements, service_required, workflow_id }: JobFacts): string =>
+  [service_required, customer_id ?? "", workflow_id ?? "", requirementsText(requirements)].join(" ")
