@@ -1,5 +1,5 @@
 -- luacheck: globals muster
--- Ends a job for good, waiting or held. Repeating it changes nothing.
+-- Ends a job for good, waiting or held; the process that holds it is told. Repeating it changes nothing.
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, id
@@ -9,7 +9,10 @@ muster.register("cancel", { "allow-oom" }, function(queue, args)
   local id = args[2]
   local job = muster.find(queue, id)
   if not job then return { "not_found" } end
-  if muster.is_waiting(job) or muster.is_held(job) then
+  if muster.is_held(job) then
+    muster.tell_fenced(queue, job)
+    muster.finish(queue, job, "cancelled", nil, "cancelled")
+  elseif muster.is_waiting(job) then
     muster.finish(queue, job, "cancelled")
   elseif job.status ~= "cancelled" then
     return { "invalid_transition", job.status }

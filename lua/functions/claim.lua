@@ -1,16 +1,22 @@
 -- luacheck: globals muster
--- Gives the next jobs in order to a worker, each with a lease and the next attempt number. A job found past its
--- expires_at expires here. Bounded by jobs looked at and by bytes answered, at least one job.
+-- Gives the next jobs in order that match to a worker, each with a lease and the next attempt number; parks the worker
+-- when there is none. A job found past its expires_at expires here. Bounded by jobs looked at, by outdated heads met
+-- and by bytes answered, at least one job.
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
---       the jobs it was given are given again), then the job types the worker can run
--- returns  {"jobs", more, job…}; more is "1" when only expired jobs were met up to the bound: ask again
+--       the jobs it was given are given again), signature id, machine ("" = none), inbox
+-- returns  {"jobs", more, job…}; more is "1" when a bound was reached before a job was found: ask again;
+--          {"unknown", id}: this signature is not known here; {"settling", signature}: it is not ready yet
+
+-- How long a job that must not run on this worker is kept from it before it is looked at again.
+local aside_ms = 1000
+local repairs_per_claim = 32
 
 -- What a claim was given whose answer was lost. A worker holds few jobs, and asks this only then.
 local function given_before(queue, worker_id, nonce)
   local reply, bytes = { "jobs", "0" }, 0
-  for _, id in ipairs(redis.call("SMEMBERS", muster.held_key(queue, worker_id))) do
+  for _, id in ipairs(redis.call("HKEYS", muster.held_key(queue, worker_id))) do
     local job = muster.find(queue, id)
     if job and job.nonce == nonce and bytes < muster.reply_bytes then
       reply[#reply + 1] = muster.reply(queue, job)
@@ -20,49 +26,96 @@ local function given_before(queue, worker_id, nonce)
   return reply
 end
 
+-- The signature that stands for the worker: that of its machine while some class names the machine.
+local function signature_for(queue, id, machine)
+  if machine ~= "" and redis.call("HEXISTS", muster.key(queue, "named"), "machine:" .. machine) == 1 then
+    id = id .. "@" .. machine
+  end
+  local signature, ready = muster.signature(queue, id)
+  if not signature then return nil, { "unknown", id } end
+  if not ready then return nil, { "settling", signature } end
+  return signature
+end
+
+-- Until when, and by whom, the job is not to be run: "<ms> <worker>".
+local function is_kept_from(queue, job, worker_id)
+  if not job.avoid or job.avoid == "" then return false end
+  local until_ms, worker = string.match(job.avoid, "^(%d+) (.*)$")
+  return worker == worker_id and tonumber(until_ms) > muster.now(queue)
+end
+
+local function put_aside(queue, job)
+  muster.withdraw(queue, job)
+  muster.insert(queue, job, muster.now(queue) + aside_ms)
+  muster.change(queue, job, "status", "scheduled", "class", "")
+end
+
+local function give(queue, job, claimer)
+  muster.withdraw(queue, job)
+  muster.hold(queue, job, claimer.worker_id, claimer.inbox, claimer.lease_ms)
+  muster.change(
+    queue, job,
+    "status", "assigned",
+    "attempt", muster.integer(tonumber(job.attempt) + 1),
+    "worker_id", claimer.worker_id,
+    "nonce", claimer.nonce,
+    "ended", "",
+    "assigned_at", muster.integer(muster.now(queue))
+  )
+end
+
 muster.register("claim", { "allow-oom" }, function(queue, args)
-  local worker_id, capacity, limit = args[2], tonumber(args[3]), tonumber(args[4])
-  local nonce, lease_ms = args[5], tonumber(args[6])
-  local again, first_job_type = args[7] == "1", 8
+  local claimer = { worker_id = args[2], nonce = args[5], lease_ms = tonumber(args[6]), inbox = args[10] }
+  local capacity, limit, again = tonumber(args[3]), tonumber(args[4]), args[7] == "1"
+  local worker_id = claimer.worker_id
 
   if again then
-    local given = given_before(queue, worker_id, nonce)
+    local given = given_before(queue, worker_id, claimer.nonce)
     if #given > 2 then return given end
   end
-  local free = math.min(limit, capacity - redis.call("SCARD", muster.held_key(queue, worker_id)))
-  local reply, claimed, bytes, looked = { "jobs", "0" }, 0, 0, 0
+  local reply = { "jobs", "0" }
+  local state = muster.worker_state(queue, worker_id)
+  if state and state.kind == "x" then
+    muster.turn_away(queue, worker_id, claimer.inbox)
+    return reply
+  end
+  local signature, refusal = signature_for(queue, args[8], args[9])
+  if not signature then return refusal end
+  muster.attend(queue, worker_id, state)
+
+  local free = math.min(limit, capacity - redis.call("HLEN", muster.held_key(queue, worker_id)))
   if free <= 0 then return reply end
-  local now = muster.integer(muster.now(queue))
-  local heads = muster.heads(queue, args, first_job_type)
-  local taken
-  while claimed < free and bytes < muster.reply_bytes do
-    if taken then muster.refresh(taken) end
-    local head, job = muster.next_of(queue, heads)
-    if not head then return reply end
-    if looked == muster.bound then
-      if claimed == 0 then reply[2] = "1" end
+  local bytes, looked, repairs = 0, 0, { left = repairs_per_claim }
+  while #reply - 2 < free and bytes < muster.reply_bytes and looked < muster.bound do
+    local want = math.min(free - (#reply - 2), muster.bound - looked)
+    local members, class = muster.next_members(queue, signature, want, repairs)
+    if not members then
+      if #reply > 2 then return reply end
+      if class then
+        reply[2] = "1"
+      else
+        muster.park(queue, worker_id, signature, claimer.inbox)
+      end
       return reply
     end
-    looked = looked + 1
-    taken = head
-    if job and muster.is_expired(queue, job) then
-      muster.expire(queue, job)
-    elseif job then
-      muster.withdraw(queue, job)
-      muster.hold(queue, job, worker_id, lease_ms)
-      muster.change(
-        queue, job,
-        "status", "assigned",
-        "attempt", muster.integer(tonumber(job.attempt) + 1),
-        "worker_id", worker_id,
-        "nonce", nonce,
-        "ended", "",
-        "assigned_at", now
-      )
-      claimed = claimed + 1
-      reply[#reply + 1] = muster.reply(queue, job)
-      bytes = bytes + muster.reply_size(reply[#reply])
+    for _, member in ipairs(members) do
+      if bytes >= muster.reply_bytes then break end
+      local job = muster.find(queue, string.sub(member, 17))
+      looked = looked + 1
+      if not job then
+        -- A line must not be blocked by a job whose hash is gone.
+        redis.call("ZREM", muster.key_of(queue, "line", class), member)
+      elseif muster.is_expired(queue, job) then
+        muster.expire(queue, job)
+      elseif is_kept_from(queue, job, worker_id) then
+        put_aside(queue, job)
+      else
+        give(queue, job, claimer)
+        reply[#reply + 1] = muster.reply(queue, job)
+        bytes = bytes + muster.reply_size(reply[#reply])
+      end
     end
   end
+  if #reply == 2 then reply[2] = "1" end
   return reply
 end)

@@ -1,15 +1,17 @@
 -- luacheck: globals muster
--- Ends an attempt as failed; the job waits again when a retry is given.
+-- Ends an attempt as failed, or as timed out; the job waits again when a retry is given.
 --
 -- KEYS  the queue's prefix
--- ARGV  version, id, attempt, nonce, error (JSON text, kept as it is), delay in ms ("" = no retry), retries it uses
--- returns  {"job", job} or {"lease_lost"}
+-- ARGV  version, id, attempt, nonce, error (JSON text, kept as it is), ended ("failed" or "timed_out"), delay in ms
+--       ("" = no retry), retries it uses, elsewhere ("1": for half a minute other workers only)
+-- returns  {"ok"} or {"lease_lost"}
+
+local elsewhere_ms = 30000
 
 muster.register("fail", { "allow-oom" }, function(queue, args)
-  local id, attempt, nonce, error = args[2], args[3], args[4], args[5]
-  local delay, spent = tonumber(args[6]), tonumber(args[7])
-  local ended = muster.end_attempt(queue, id, attempt, nonce, "failed", function(job)
-    muster.fail_attempt(queue, job, error, delay, spent)
-  end)
-  return muster.ended_reply(queue, ended)
+  local error, ended, delay, spent = args[5], args[6], tonumber(args[7]), tonumber(args[8])
+  return muster.end_attempt(queue, args, ended, "failed", function(job)
+    local avoid = args[9] == "1" and muster.integer(muster.now(queue) + elsewhere_ms) .. " " .. job.worker_id or nil
+    muster.fail_attempt(queue, job, ended, error, delay, spent, avoid)
+  end, error)
 end)

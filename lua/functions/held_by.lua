@@ -6,7 +6,7 @@
 muster.register("held_by", { "no-writes", "allow-oom" }, function(queue, args)
   local reply, first_worker = {}, 2
   for i = first_worker, #args do
-    reply[#reply + 1] = redis.call("SMEMBERS", muster.held_key(queue, args[i]))
+    reply[#reply + 1] = redis.call("HKEYS", muster.held_key(queue, args[i]))
   end
   return reply
 end)

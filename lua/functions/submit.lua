@@ -3,15 +3,13 @@
 -- is short.
 --
 -- KEYS  the queue's prefix
--- ARGV  version, the job (see muster.submission), priority_step_ms
+-- ARGV  version, priority_step_ms, the job (see muster.submission)
 -- returns  {"created" | "known", job} without the request text, which the caller has;
 --          {"already_exists"}: the id is taken by another request;
 --          {"priority_step", noted}: the queue was made with another step
 
 muster.register("submit", {}, function(queue, args)
-  local first_job = 2
-  local submission, step = muster.submission(args, first_job), args[first_job + muster.submission_length]
-
+  local step, submission = args[2], muster.submission(args, 3)
   local refused = muster.refuse_other_step(queue, step)
   if refused then return refused end
   local state = muster.id_state(queue, submission.id, submission.request)

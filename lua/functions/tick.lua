@@ -1,11 +1,13 @@
 -- luacheck: globals muster
--- Ends lost leases, expires waiting jobs, promotes due ones and forgets those finished long ago, at most 100 in all.
+-- Ends lost leases, expires waiting jobs, promotes due ones and forgets those finished long ago, at most muster.bound
+-- in all; passes wakes on that nobody followed, and forgets classes and signatures that nobody uses.
 -- A last pass more than two periods ago, or in the future, means an outage or a clock that was set: no lease ends
 -- until one full lease from now.
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, lease_ms, retention_ms, tick_ms (how often this is called)
--- returns  {more, forgotten, {promoted}, {expired}, {lost}}; more is "1" when the bound was reached
+-- returns  {more, forgotten, {promoted}, {expired}, {lost}, {settling…}}; more is "1" when the bound was reached;
+--          settling are some classes and signatures, as "c<class>" and "s<signature>", that wait to be settled
 
 local function due(queue, name, time)
   return redis.call(
@@ -25,10 +27,17 @@ local function note_pass(queue, lease_ms, tick_ms)
   return reap_from
 end
 
+local wakes_per_tick, gone_per_tick, settling_per_tick = 10, 10, 4
+
 local function lose(queue, job)
+  local retry = tonumber(job.retry_count) < tonumber(job.max_retries) and 0 or nil
+  muster.tell_fenced(queue, job)
+  if job.timeout and muster.now(queue) >= tonumber(job.assigned_at) + tonumber(job.timeout) then
+    local error = '{"kind":"Timeout","message":"ran longer than ' .. job.timeout .. ' ms"}'
+    return muster.fail_attempt(queue, job, "timed_out", error, retry, 1)
+  end
   local error = '{"kind":"Lost","message":"worker ' .. job.worker_id .. ' stopped renewing its lease"}'
-  local delay = tonumber(job.retry_count) < tonumber(job.max_retries) and 0 or nil
-  muster.fail_attempt(queue, job, error, delay, 1)
+  muster.fail_attempt(queue, job, "lost", error, retry, 1)
 end
 
 muster.register("tick", { "allow-oom" }, function(queue, args)
@@ -69,10 +78,14 @@ muster.register("tick", { "allow-oom" }, function(queue, args)
     if job.status ~= "scheduled" then return false end
     muster.withdraw(queue, job)
     muster.insert(queue, job)
-    muster.change(queue, job, "status", "pending")
+    muster.change(queue, job, "status", "pending", "class", job.class)
   end)
   local forgotten = each(finished, "finished", function(job)
     muster.forget(queue, job)
   end)
-  return { left == 0 and "1" or "0", muster.integer(#forgotten), promoted, expired, lost }
+  muster.reissue_wakes(queue, wakes_per_tick)
+  local more = muster.tidy(queue) or left == 0
+  muster.forget_gone(queue, gone_per_tick)
+  local settling = redis.call("SRANDMEMBER", muster.key(queue, "settling"), settling_per_tick)
+  return { more and "1" or "0", muster.integer(#forgotten), promoted, expired, lost, settling }
 end)

@@ -9,20 +9,19 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
--- Runs a report that ends an attempt and returns the job; `act` stores it, with how it ended. Repeating it gets the
--- job again, as far as it still remembers this end; nil when the attempt does not hold it and did not end like this.
-function muster.end_attempt(queue, id, attempt, nonce, ended, act)
+-- Runs a report that ends an attempt; `act` stores it, with how it ended. Repeating it gets the same answer, as far as
+-- the job still remembers this end. One of an attempt that does not hold the job is kept as evidence: `report` is what
+-- it says, `error` what a failed one says.
+function muster.end_attempt(queue, args, ended, report, act, error)
+  local id, attempt, nonce = args[2], args[3], args[4]
   local job, known = muster.held(queue, id, attempt, nonce)
   if job then
-    job.ended = ended
     act(job)
-    return job
+    return { "ok" }
   end
-  if known and known.ended == ended and known.attempt == attempt and known.nonce == nonce then return known end
-end
-
--- How such a report is answered.
-function muster.ended_reply(queue, job)
-  if not job then return { "lease_lost" } end
-  return { "job", muster.reply(queue, job) }
+  if known then
+    if known.ended == ended and known.attempt == attempt and known.nonce == nonce then return { "ok" } end
+    muster.keep_late(queue, id, attempt, report, error)
+  end
+  return { "lease_lost" }
 end

@@ -1,40 +1,53 @@
 -- luacheck: globals muster
--- Leases: who holds a job, and until when.
+-- Leases: who holds a job, and until when; and what becomes of jobs whose attempt has ended.
 
 function muster.held_key(queue, worker_id)
   return muster.key_of(queue, "held", worker_id)
 end
 
-function muster.hold(queue, job, worker_id, lease_ms)
+function muster.hold(queue, job, worker_id, inbox, lease_ms)
   redis.call("ZADD", muster.key(queue, "leases"), muster.integer(muster.now(queue) + lease_ms), job.id)
-  redis.call("SADD", muster.held_key(queue, worker_id), job.id)
+  redis.call("HSET", muster.held_key(queue, worker_id), job.id, inbox)
 end
 
 local function release(queue, job)
   redis.call("ZREM", muster.key(queue, "leases"), job.id)
-  redis.call("SREM", muster.held_key(queue, job.worker_id), job.id)
+  redis.call("HDEL", muster.held_key(queue, job.worker_id), job.id)
 end
 
--- Ends the hold on a job, which waits again: at once, or after `delay` ms. It keeps its rank.
-function muster.wait_again(queue, job, delay, error, retry_count)
+-- When a lease that is renewed now ends: never later than one lease after the attempt's time is over.
+function muster.lease_end(queue, job, lease_ms)
+  local until_ms = muster.now(queue) + lease_ms
+  if job.timeout then
+    until_ms = math.min(until_ms, tonumber(job.assigned_at) + tonumber(job.timeout) + lease_ms)
+  end
+  return until_ms
+end
+
+-- Ends the attempt that holds a job, which waits again: at once, or after `delay` ms. It keeps its rank. `changes` may
+-- have: error (of this attempt), retry_count, avoid (the job is left to others until then).
+function muster.wait_again(queue, job, ended, delay, changes)
+  muster.keep_attempt(queue, job, ended, muster.integer(muster.now(queue)), changes.error)
   release(queue, job)
   local later = delay > 0
   muster.insert(queue, job, later and muster.now(queue) + delay or nil)
   muster.change(
     queue, job,
     "status", later and "scheduled" or "pending",
-    "error", error or job.error or "",
-    "retry_count", retry_count or job.retry_count,
+    "class", job.class,
+    "error", changes.error or job.error or "",
+    "retry_count", changes.retry_count or job.retry_count,
+    "avoid", changes.avoid or "",
     "worker_id", "",
     "progress", "",
     "assigned_at", "",
     "started_at", "",
-    "ended", job.ended or ""
+    "ended", ended
   )
 end
 
--- Ends a job for good, whether it waits or is held.
-function muster.finish(queue, job, status, error)
+-- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.
+function muster.finish(queue, job, status, error, ended)
   if muster.is_waiting(job) then muster.withdraw(queue, job) else release(queue, job) end
   local now = muster.integer(muster.now(queue))
   redis.call("ZADD", muster.key(queue, "finished"), now, job.id)
@@ -44,25 +57,34 @@ function muster.finish(queue, job, status, error)
     "status", status,
     "error", error or job.error or "",
     "finished_at", now,
-    "ended", job.ended or ""
+    "ended", ended or job.ended or ""
   )
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.
-function muster.fail_attempt(queue, job, error, delay, spent)
-  if not delay then return muster.finish(queue, job, "failed", error) end
-  muster.wait_again(queue, job, delay, error, muster.integer(tonumber(job.retry_count) + spent))
+function muster.fail_attempt(queue, job, ended, error, delay, spent, avoid)
+  if not delay then return muster.finish(queue, job, "failed", error, ended) end
+  muster.wait_again(queue, job, ended, delay, {
+    error = error,
+    retry_count = muster.integer(tonumber(job.retry_count) + spent),
+    avoid = avoid
+  })
 end
 
 -- Lets a failed job wait again at once, with all its retries. It keeps its rank, its attempt number and its error.
 function muster.start_over(queue, job)
   redis.call("ZREM", muster.key(queue, "finished"), job.id)
   redis.call("ZREM", muster.key(queue, "failed"), job.id)
+  if job.worker_id and job.worker_id ~= "" then
+    muster.keep_attempt(queue, job, job.ended, job.finished_at, job.error)
+  end
   muster.insert(queue, job)
   muster.change(
     queue, job,
     "status", "pending",
+    "class", job.class,
     "retry_count", "0",
+    "avoid", "",
     "worker_id", "",
     "progress", "",
     "assigned_at", "",
@@ -85,9 +107,11 @@ function muster.forget(queue, job)
   redis.call("ZREM", muster.key(queue, "failed"), job.id)
   redis.call("ZREM", muster.key(queue, "jobs"), job.id)
   redis.call(
-    "DEL",
+    "UNLINK",
     muster.key_of(queue, "job", job.id),
     muster.key_of(queue, "request", job.id),
-    muster.key_of(queue, "result", job.id)
+    muster.key_of(queue, "result", job.id),
+    muster.key_of(queue, "attempts", job.id),
+    muster.key_of(queue, "late", job.id)
   )
 end

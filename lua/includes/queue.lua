@@ -1,14 +1,21 @@
 -- luacheck: globals muster
 -- What every function gets: the queue it was called for, with its keys and the time.
 
--- Items one call may look at, change or hand out.
-muster.bound = 100
+-- Items one call may look at, change or hand out; about 20 us each.
+muster.bound = 40
 -- Bytes of payloads and results after which a reply ends.
 muster.reply_bytes = 4 * 1024 * 1024
 
+-- What can be called alone and as part of a batch, by name.
+muster.operations = {}
+
 -- Registers `muster_1_<name>`. `run` gets the queue and ARGV; ARGV[1] is the library version the caller was built
 -- with, so that a server whose library was replaced by an older one notices and loads its own again.
+--
+-- A call that has put jobs into classes which wait to be settled answers {"unsettled", {class…}, reply}: the caller
+-- settles them at once, and any tick does when it dies before.
 function muster.register(name, flags, run)
+  muster.operations[name] = run
   redis.register_function({
     function_name = "muster_1_" .. name,
     flags = flags,
@@ -16,24 +23,51 @@ function muster.register(name, flags, run)
       if tonumber(args[1]) > muster.version then
         return redis.error_reply("OUTDATED the function library is older than the caller")
       end
-      return run({ prefix = keys[1] }, args)
+      local queue = { prefix = keys[1] }
+      local reply = run(queue, args)
+      if queue.unsettled then return { "unsettled", queue.unsettled, reply } end
+      return reply
     end
   })
 end
 
 -- The one place that spells keys. The prefix is KEYS[1] and carries the hash tag: `{muster:<queue>}`.
---   meta                 hash: priority_step_ms, sequence, last_tick, reap_from
+--   meta                 hash: priority_step_ms, last_tick, reap_from; counters: sequence, classes, signatures
 --   jobs                 sorted set: id by sequence, every job there is
---   waiting:<job type>   sorted set: member (see muster.member) by rank
 --   scheduled            sorted set: id by the time it is due
 --   expiring             sorted set: id by expires_at, of jobs that wait
 --   leases               sorted set: id by the time the lease ends
---   held:<worker>        set: ids of the jobs the worker holds
+--   held:<worker>        hash: ids of the jobs the worker holds → the inbox of the process that claimed it
 --   finished             sorted set: id by finished_at
 --   failed               sorted set: id by sequence, of jobs that failed
 --   job:<id>             hash: the state of a job, small values only; empty means null
 --   request:<id>         string: the canonical text of its request
 --   result:<id>          string: the text of its result, once completed
+--   attempts:<id>        list: attempts that ended while the job went on
+--   late:<id>            list: reports that came too late
+-- Classes and signatures, numbered in the order of their birth (see class.lua, signature.lua, heads.lua):
+--   classes              hash: key → class
+--   class_order          sorted set: class by its number
+--   class_check          sorted set: class by the time it is next looked at
+--   class:<class>        hash: key, service_required, requirements, customer, workflow, born, settled, machines
+--   line:<class>         sorted set: member (see muster.member) of each waiting job by rank
+--   match:<class>        sorted set: each signature that matches by the rank of the head it holds, +inf without one
+--   signatures           hash: id → signature, with "-" in front while it must not claim yet
+--   signature_use        sorted set: signature by the last time one of its workers was idle
+--   signature:<signature> hash: id, text, machine, born, settled, refiled, dying
+--   refile:<signature>   list: names whose jobs have to be filed anew first
+--   heads:<signature>    sorted set: heads (see heads.lua) by rank
+--   settling             set: "c<class>" and "s<signature>" that wait to be settled
+--   named                hash: "customer:…", "workflow:…", "machine:…" → how many signatures or classes name it
+--   by:<name>            sorted set: id by sequence, of the waiting jobs of a customer or workflow
+-- Workers that look for work (see idle.lua):
+--   workers              hash: worker → what is known of one that does not run at full load
+--   idle:<signature>     sorted set: parked worker by time
+--   idle_signatures      sorted set: signature that has parked workers, by the time of the last one
+--   wakes                sorted set: woken worker by time
+--   standing             hash: worker → standing, when it is not open
+--   gone                 sorted set: unregistered worker by time
+--   inbox:<inbox>        list: what a process is told
 function muster.key(queue, name)
   return queue.prefix .. ":" .. name
 end

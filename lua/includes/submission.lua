@@ -2,8 +2,13 @@
 -- Submitted jobs: reading them from the arguments of a call, and storing them.
 
 -- Arguments of one of them: id, service_required, request (canonical text), priority (effective), workflow_datetime
--- (ms or ""), run_at (ms or ""), expires_at (ms or ""), max_retries.
-muster.submission_length = 8
+-- (ms or ""), run_at (ms or ""), expires_at (ms or ""), max_retries, timeout (ms or ""), customer (or ""), workflow
+-- (or ""), base (stands for service_required with the requirements; "" without any), requirements (normal text or "").
+muster.submission_length = 13
+
+local function given(text)
+  return text ~= "" and text or nil
+end
 
 function muster.submission(args, first)
   return {
@@ -13,8 +18,13 @@ function muster.submission(args, first)
     priority = tonumber(args[first + 3]),
     workflow_datetime = tonumber(args[first + 4]),
     run_at = tonumber(args[first + 5]),
-    expires_at = args[first + 6] ~= "" and args[first + 6] or nil,
-    max_retries = args[first + 7]
+    expires_at = given(args[first + 6]),
+    max_retries = args[first + 7],
+    timeout = given(args[first + 8]),
+    customer = given(args[first + 9]),
+    workflow = given(args[first + 10]),
+    base = given(args[first + 11]),
+    requirements = given(args[first + 12])
   }
 end
 
@@ -36,6 +46,8 @@ local function rank(created_at, submission, step)
   return time - submission.priority * step
 end
 
+local optional = { "expires_at", "timeout", "customer", "workflow", "base", "requirements" }
+
 -- Stores a job whose id is free, and returns it.
 function muster.store(queue, submission, step)
   local now, run_at = muster.now(queue), submission.run_at
@@ -44,23 +56,29 @@ function muster.store(queue, submission, step)
     id = submission.id,
     service_required = submission.service_required,
     sequence = muster.integer(redis.call("HINCRBY", muster.key(queue, "meta"), "sequence", 1)),
-    rank = muster.integer(rank(now, submission, tonumber(step))),
-    expires_at = submission.expires_at
+    rank = muster.integer(rank(now, submission, tonumber(step)))
   }
-  redis.call("SET", muster.key_of(queue, "request", job.id), submission.request)
-  muster.change(
-    queue, job,
+  for _, name in ipairs(optional) do job[name] = submission[name] end
+  muster.insert(queue, job, later and run_at or nil)
+  local fields = {
     "service_required", job.service_required,
     "sequence", job.sequence,
     "rank", job.rank,
     "status", later and "scheduled" or "pending",
+    "class", job.class,
     "attempt", "0",
     "retry_count", "0",
     "max_retries", submission.max_retries,
     "created_at", muster.integer(now)
-  )
-  if job.expires_at then muster.change(queue, job, "expires_at", job.expires_at) end
+  }
+  for _, name in ipairs(optional) do
+    if job[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = job[name]
+    end
+  end
+  muster.change(queue, job, unpack(fields))
+  redis.call("SET", muster.key_of(queue, "request", job.id), submission.request)
   redis.call("ZADD", muster.key(queue, "jobs"), job.sequence, job.id)
-  muster.insert(queue, job, later and run_at or nil)
   return job
 end

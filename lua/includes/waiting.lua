@@ -1,24 +1,26 @@
 -- luacheck: globals muster
--- The waiting lines, and which job comes next. This slice has one line per job type, and a claim looks at the heads
--- of the worker's job types.
+-- How jobs come to wait, and how they stop.
 
--- A job's place in its line: the line is ordered by rank, then by member, so the sequence comes first and has a
--- fixed width.
-function muster.member(job)
-  return string.format("%016.0f", tonumber(job.sequence)) .. job.id
-end
-
-local function line_of(queue, job)
-  return muster.key_of(queue, "waiting", job.service_required)
+local function each_name(queue, job, act)
+  if job.customer and job.customer ~= "" then act(muster.key_of(queue, "by:customer", job.customer)) end
+  if job.workflow and job.workflow ~= "" then act(muster.key_of(queue, "by:workflow", job.workflow)) end
 end
 
 -- Lets a job wait: to be claimed, or until `due` (ms) when that is given. The one way in for submits, promotions,
--- retries, returns and lost leases; the caller stores the status.
+-- retries, returns, lost leases and refiling; the caller stores the status, and `job.class` with it.
 function muster.insert(queue, job, due)
   if due then
     redis.call("ZADD", muster.key(queue, "scheduled"), muster.integer(due), job.id)
+    job.class = ""
   else
-    redis.call("ZADD", line_of(queue, job), job.rank, muster.member(job))
+    local class = muster.class_of(queue, job)
+    job.class = class
+    redis.call("ZADD", muster.key_of(queue, "line", class), job.rank, muster.member(job))
+    each_name(queue, job, function(index)
+      redis.call("ZADD", index, job.sequence, job.id)
+    end)
+    muster.published(queue, class, job)
+    muster.wake(queue, class)
   end
   if job.expires_at then redis.call("ZADD", muster.key(queue, "expiring"), job.expires_at, job.id) end
 end
@@ -28,43 +30,29 @@ function muster.withdraw(queue, job)
   if job.status == "scheduled" then
     redis.call("ZREM", muster.key(queue, "scheduled"), job.id)
   else
-    redis.call("ZREM", line_of(queue, job), muster.member(job))
+    redis.call("ZREM", muster.key_of(queue, "line", job.class), muster.member(job))
+    each_name(queue, job, function(index)
+      redis.call("ZREM", index, job.id)
+    end)
   end
   if job.expires_at then redis.call("ZREM", muster.key(queue, "expiring"), job.id) end
 end
 
--- The heads of the lines of these job types: `args` from `first` on.
-function muster.heads(queue, args, first)
-  local heads, seen = {}, {}
-  for i = first, #args do
-    if not seen[args[i]] then
-      seen[args[i]] = true
-      local head = { line = muster.key_of(queue, "waiting", args[i]) }
-      muster.refresh(head)
-      if head.member then heads[#heads + 1] = head end
+-- Files waiting jobs anew whose customer or workflow is named by now; `after` is a sequence. Returns the sequence to
+-- go on after, nil when all are done.
+function muster.refile(queue, name, after)
+  local found = redis.call(
+    "ZRANGE", muster.key_of(queue, "by", name), "(" .. after, "+inf", "BYSCORE", "LIMIT", 0, muster.bound, "WITHSCORES"
+  )
+  for i = 1, #found, 2 do
+    local job = muster.find(queue, found[i])
+    if not job or job.status ~= "pending" then
+      redis.call("ZREM", muster.key_of(queue, "by", name), found[i])
+    elseif muster.class_of(queue, job) ~= job.class then
+      muster.withdraw(queue, job)
+      muster.insert(queue, job)
+      muster.change(queue, job, "class", job.class)
     end
   end
-  return heads
-end
-
--- The job that comes next, with the head it was found at; nil when nothing waits. The head must be refreshed once the
--- job was taken.
-function muster.next_of(queue, heads)
-  local best
-  for _, head in ipairs(heads) do
-    if head.member and (not best or head.rank < best.rank
-      or (head.rank == best.rank and head.member < best.member)) then
-      best = head
-    end
-  end
-  if not best then return nil end
-  local job = muster.find(queue, string.sub(best.member, 17))
-  -- A line must not be blocked by a job whose hash is gone.
-  if not job then redis.call("ZREM", best.line, best.member) end
-  return best, job
-end
-
-function muster.refresh(head)
-  local first = redis.call("ZRANGE", head.line, 0, 0, "WITHSCORES")
-  head.member, head.rank = first[1], tonumber(first[2])
+  return #found == 2 * muster.bound and found[#found] or nil
 end

@@ -2,10 +2,21 @@
 import { effectivePriority } from "@muster/core/job/Rank"
 import type { Fence, JobError, JobId, Progress } from "@muster/core/job/Job"
 import { JobStatus, JobId as JobIdSchema } from "@muster/core/job/Job"
-import type { ClaimRequest, FailedFilter, ListRequest, Submission } from "@muster/core/job/internal/JobQueue"
+import type {
+  ClaimRequest,
+  FailedFilter,
+  ListRequest,
+  RenewRequest,
+  Standing,
+  Submission
+} from "@muster/core/job/internal/JobQueue"
+import { requirementsText } from "@muster/core/job/RequirementClass"
+import { canonical } from "@muster/core/Json"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Schema } from "effect"
+import { hashOf } from "./Hash.ts"
 import { command } from "./RedisFunctions.ts"
+import { NoAttempts, StoredAttempts } from "./StoredAttempts.ts"
 import { StoredJob, StoredState } from "./StoredJob.ts"
 
 const Flag = Schema.Literals(["0", "1"])
@@ -13,7 +24,6 @@ const Ids = Schema.Array(JobIdSchema)
 
 const named = <const Name extends string>(...names: ReadonlyArray<Name>) => Schema.Tuple([Schema.Literals(names)])
 const Found = Schema.Tuple([Schema.Literal("job"), StoredJob])
-const Ended = Schema.Union([Found, named("lease_lost")])
 const Reported = named("ok", "lease_lost")
 const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
 
@@ -22,12 +32,23 @@ const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(
 const errorText = ({ kind, message }: JobError) => JSON.stringify({ kind, message })
 const fenceArgs = (fence: Fence) => [fence.job_id, String(fence.attempt), fence.nonce]
 
-/** A job on its way in, with the canonical text of its request. */
+/** A job on its way in, as it is stored. */
 export interface WrittenSubmission extends Submission {
+  /** The canonical text of its request. */
   readonly text: string
+  /** The text of its normal requirements; empty when it has none. */
+  readonly requirements: string
+  /** Stands for its job type with these requirements; empty when it has none. */
+  readonly base: string
 }
 
-const submissionArgs = ({ id, request, text }: WrittenSubmission) => [
+export const written = ({ id, request }: Submission): WrittenSubmission => {
+  const requirements = requirementsText(request.requirements)
+  const base = requirements === "" ? "" : `${request.service_required}#${hashOf(requirements)}`
+  return { id, request, text: canonical(request), requirements, base }
+}
+
+const submissionArgs = ({ base, id, request, requirements, text }: WrittenSubmission) => [
   id,
   request.service_required,
   text,
@@ -35,14 +56,19 @@ const submissionArgs = ({ id, request, text }: WrittenSubmission) => [
   millis(request.workflow_datetime),
   millis(request.run_at),
   millis(request.expires_at),
-  String(request.max_retries)
+  String(request.max_retries),
+  request.timeout_ms === null ? "" : String(request.timeout_ms),
+  request.customer_id ?? "",
+  request.workflow_id ?? "",
+  base,
+  requirements
 ]
 
 export const submit = command({
   name: "submit",
   args: (request: WrittenSubmission & { readonly priorityStepMs: string }) => [
-    ...submissionArgs(request),
-    request.priorityStepMs
+    request.priorityStepMs,
+    ...submissionArgs(request)
   ],
   reply: Schema.Union([
     Schema.Tuple([Schema.Literals(["created", "known"]), StoredState]),
@@ -70,16 +96,28 @@ export const submitMany = command({
 
 export const claim = command({
   name: "claim",
-  args: (request: ClaimRequest & { readonly leaseMs: string }) => [
+  args: (
+    request: Omit<ClaimRequest, "capabilities"> & {
+      readonly leaseMs: string
+      readonly signature: string
+      readonly machine: string
+      readonly inbox: string
+    }
+  ) => [
     request.worker_id,
     String(request.capacity),
     String(request.limit),
     request.nonce,
     request.leaseMs,
     request.again === true ? "1" : "0",
-    ...request.job_types
+    request.signature,
+    request.machine,
+    request.inbox
   ],
-  reply: Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [StoredJob])
+  reply: Schema.Union([
+    Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [StoredJob]),
+    Schema.Tuple([Schema.Literals(["unknown", "settling"]), Schema.String])
+  ])
 })
 
 export const start = command({ name: "start", args: fenceArgs, reply: Reported })
@@ -96,7 +134,7 @@ export const progress = command({
 export const complete = command({
   name: "complete",
   args: (request: { readonly fence: Fence; readonly result: string }) => [...fenceArgs(request.fence), request.result],
-  reply: Ended
+  reply: Reported
 })
 
 export const fail = command({
@@ -106,16 +144,28 @@ export const fail = command({
     readonly error: JobError
     readonly delayMs: string
     readonly usesRetry: boolean
-  }) => [...fenceArgs(request.fence), errorText(request.error), request.delayMs, request.usesRetry ? "1" : "0"],
-  reply: Ended
+    readonly elsewhere: boolean
+  }) => [
+    ...fenceArgs(request.fence),
+    errorText(request.error),
+    request.error.kind === "Timeout" ? "timed_out" : "failed",
+    request.delayMs,
+    request.usesRetry ? "1" : "0",
+    request.elsewhere ? "1" : "0"
+  ],
+  reply: Reported
 })
 
 export const giveBack = command({ name: "give_back", args: fenceArgs, reply: Reported })
 
 export const renew = command({
   name: "renew",
-  args: (request: { readonly fences: ReadonlyArray<Fence>; readonly leaseMs: string }) => [
+  args: (request: RenewRequest & { readonly leaseMs: string; readonly inbox: string; readonly all: boolean }) => [
+    request.worker_id,
+    request.inbox,
     request.leaseMs,
+    request.claiming ?? "",
+    request.all ? "1" : "0",
     ...request.fences.flatMap(fenceArgs)
   ],
   reply: Schema.Array(Flag)
@@ -174,7 +224,23 @@ export const tick = command({
     request.retentionMs,
     request.tickMs
   ],
-  reply: Schema.Tuple([Flag, Schema.FiniteFromString, Ids, Ids, Ids])
+  reply: Schema.Tuple([Flag, Schema.FiniteFromString, Ids, Ids, Ids, Schema.Array(Schema.String)])
+})
+
+export const leaveIdle = command({ name: "leave_idle", args: (worker: WorkerId) => [worker], reply: named("ok") })
+
+export const setStanding = command({
+  name: "set_standing",
+  args: (request: { readonly worker: WorkerId; readonly standing: Standing }) => [request.worker, request.standing],
+  reply: named("ok")
+})
+
+export const standings = command({ name: "standings", args: (_: void) => [], reply: Schema.Array(Schema.String) })
+
+export const attempts = command({
+  name: "attempts",
+  args: (id: JobId) => [id],
+  reply: Schema.Union([StoredAttempts, NoAttempts])
 })
 
 export const ping = command({

@@ -4,15 +4,19 @@
  * done, and only the caller can tell whether repeating it is harmless.
  */
 import { StorageError } from "@muster/core/job/JobErrors"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import { Redis as Client, type RedisOptions } from "ioredis"
 import { fromCause, isReply, type RedisFailure } from "./RedisFailure.ts"
+
+type Send = (command: string, args: ReadonlyArray<string>) => Effect.Effect<unknown, RedisFailure>
 
 export class Redis extends Context.Service<
   Redis,
   {
     /** Sends one command; commands of one turn of the event loop travel together. The reply is not checked. */
-    readonly send: (command: string, args: ReadonlyArray<string>) => Effect.Effect<unknown, RedisFailure>
+    readonly send: Send
+    /** Another connection, for as long as the scope: for commands that wait. */
+    readonly another: Effect.Effect<Send, never, Scope.Scope>
   }
 >()("@muster/db/redis/Redis") {}
 
@@ -44,16 +48,7 @@ const clean = (url: string): string | undefined => {
   return parsed.href
 }
 
-const make = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
-  const address = clean(Redacted.value(url))
-  if (address === undefined) {
-    return yield* new StorageError({
-      operation: "Redis.connect",
-      detail: "the URL of Redis is not a valid redis:// or rediss:// URL",
-      unavailable: false,
-      cause: new Error("not a Redis URL")
-    })
-  }
+const open = Effect.fnUntraced(function* (address: string) {
   const log = Effect.runForkWith(yield* Effect.context())
   let state: "new" | "ready" | "away" | "closed" = "new"
   /** Why the connection is away: the client itself only says that it is. */
@@ -95,13 +90,25 @@ const make = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
     return Effect.sync(() => clearTimeout(timer))
   })
 
-  return Redis.of({
-    send: (command, args) =>
-      Effect.tryPromise({
-        try: () => client.call(command, args as Array<string>),
-        catch: (error) => fromCause(isReply(error) ? error : (reason ?? error))
-      })
-  })
+  const send: Send = (command, args) =>
+    Effect.tryPromise({
+      try: () => client.call(command, args as Array<string>),
+      catch: (error) => fromCause(isReply(error) ? error : (reason ?? error))
+    })
+  return send
+})
+
+const make = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
+  const address = clean(Redacted.value(url))
+  if (address === undefined) {
+    return yield* new StorageError({
+      operation: "Redis.connect",
+      detail: "the URL of Redis is not a valid redis:// or rediss:// URL",
+      unavailable: false,
+      cause: new Error("not a Redis URL")
+    })
+  }
+  return Redis.of({ send: yield* open(address), another: open(address) })
 })
 
 /** A connection for as long as the scope lives. Fails only when the URL is none. */

@@ -7,13 +7,14 @@ import * as Library from "./generated/Library.ts"
 import { Redis } from "./Redis.ts"
 import { RedisFailure } from "./RedisFailure.ts"
 
-export class RedisFunctions extends Context.Service<
-  RedisFunctions,
-  {
-    /** Calls `muster_1_<name>` for a queue, given by the prefix of its keys. The reply is not checked. */
-    readonly call: (name: string, queue: string, args: ReadonlyArray<string>) => Effect.Effect<unknown, RedisFailure>
-  }
->()("@muster/db/redis/RedisFunctions") {}
+export interface FunctionCalls {
+  /** Calls `muster_1_<name>` for a queue, given by the prefix of its keys. The reply is not checked. */
+  readonly call: (name: string, queue: string, args: ReadonlyArray<string>) => Effect.Effect<unknown, RedisFailure>
+}
+
+export class RedisFunctions extends Context.Service<RedisFunctions, FunctionCalls>()(
+  "@muster/db/redis/RedisFunctions"
+) {}
 
 /** The text of a library and its version. */
 export interface LibrarySource {
@@ -88,7 +89,7 @@ export const command =
     readonly args: (request: Request) => ReadonlyArray<string>
     readonly reply: Reply
   }) =>
-  (functions: RedisFunctions["Service"], queue: string) => {
+  (functions: FunctionCalls, queue: string) => {
     const decode = Schema.decodeUnknownEffect(options.reply)
     return (request: Request): Effect.Effect<Reply["Type"], RedisFailure> =>
       Effect.flatMap(functions.call(options.name, queue, options.args(request)), (reply) =>

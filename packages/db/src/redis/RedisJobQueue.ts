@@ -4,7 +4,6 @@
  */
 import { Name } from "@muster/core/Identifier"
 import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
-import { canonical } from "@muster/core/Json"
 import { type Fence, Job, type JobId, type JobStatus } from "@muster/core/job/Job"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
 import {
@@ -12,20 +11,26 @@ import {
   JobQueue,
   type ListRequest,
   refuseDuplicates,
+  Standing,
   type Submission,
   type Submitted
 } from "@muster/core/job/internal/JobQueue"
 import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettings"
-import type { WorkerId } from "@muster/core/worker/Worker"
-import { Array, Duration, Effect, Layer, Option, Random, Schema } from "effect"
+import { WorkerId } from "@muster/core/worker/Worker"
+import { Array, Duration, Effect, Layer, Option, Schema } from "effect"
+import * as CoalescedCalls from "./CoalescedCalls.ts"
+import * as Inbox from "./Inbox.ts"
 import * as JobCommands from "./JobCommands.ts"
 import { Redis } from "./Redis.ts"
 import { RedisFailure, toStorageError } from "./RedisFailure.ts"
 import { queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
 import * as RedisServer from "./RedisServer.ts"
+import * as Settling from "./Settling.ts"
 
 /** Items per call of a function, the bound of lua/includes/queue.lua. */
-const perCall = 100
+const perCall = 40
+/** Workers or leases that one call looks at; less is done with each. */
+const lookedAtPerCall = 100
 /** Text that one call takes of a batch, in characters, so that other calls need not wait long for it. */
 const textPerCall = 1024 * 1024
 /** Jobs that one call of `list` answers, and the calls after which a page is what was found. */
@@ -55,21 +60,22 @@ const otherStep = (operation: string, noted: string, ours: string): StorageError
     `the queue was made with a priority step of ${noted} ms, which is fixed; this process has ${ours} ms`
   )
 
+const decodeStandings = Schema.decodeUnknownEffect(Schema.Array(Schema.Tuple([WorkerId, Standing])))
+
 const lost = (fence: Fence): LeaseLost => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
 
 /** A batch as calls take it: in order, each job in one of them. */
 const inCalls = (jobs: ReadonlyArray<Submission>): ReadonlyArray<ReadonlyArray<JobCommands.WrittenSubmission>> => {
   const calls: Array<Array<JobCommands.WrittenSubmission>> = []
   let length = 0
-  for (const job of jobs) {
-    const text = canonical(job.request)
+  for (const job of jobs.map(JobCommands.written)) {
     const last = calls.at(-1)
-    length += text.length
+    length += job.text.length
     if (last !== undefined && last.length < perCall && length <= textPerCall) {
-      last.push({ ...job, text })
+      last.push(job)
     } else {
-      calls.push([{ ...job, text }])
-      length = text.length
+      calls.push([job])
+      length = job.text.length
     }
   }
   return calls
@@ -88,10 +94,12 @@ const checkedSettings = Effect.gen(function* () {
 
 const make = Effect.gen(function* () {
   const settings = yield* checkedSettings
-  const functions = yield* RedisFunctions
   const redis = yield* Redis
-
   const queue = queuePrefix(settings.name)
+  const settling = Settling.make(yield* RedisFunctions, queue)
+  const inbox = yield* Inbox.make(redis, queue)
+  const functions = yield* CoalescedCalls.make(settling.calls, queue)
+
   const leaseMs = millis(settings.lease)
   const priorityStepMs = millis(settings.priorityStep)
   const bounds = { leaseMs, retentionMs: millis(settings.retention), tickMs: millis(settings.tickInterval) }
@@ -115,16 +123,14 @@ const make = Effect.gen(function* () {
   const giveBackAll = JobCommands.giveBackAll(functions, queue)
   const tick = JobCommands.tick(functions, queue)
   const ping = JobCommands.ping(functions, queue)
+  const attempts = JobCommands.attempts(functions, queue)
+  const leaveIdle = JobCommands.leaveIdle(functions, queue)
+  const setStanding = JobCommands.setStanding(functions, queue)
+  const standings = JobCommands.standings(functions, queue)
 
   /** A report that only says whether it was heard. */
   const heard = (operation: string, fence: Fence, reply: ReturnType<typeof start>) =>
     storage(operation)(Effect.flatMap(reply, ([said]) => (said === "ok" ? Effect.void : Effect.fail(lost(fence)))))
-
-  /** A report that ends an attempt and answers the job. */
-  const ended = (operation: string, fence: Fence, reply: ReturnType<typeof complete>) =>
-    storage(operation)(
-      Effect.flatMap(reply, (said) => (said[0] === "job" ? Effect.succeed(said[1]) : Effect.fail(lost(fence))))
-    )
 
   /** An order to move a job by hand, to the status it names. */
   const moved = (operation: string, id: JobId, to: JobStatus, reply: ReturnType<typeof cancel>) =>
@@ -139,10 +145,16 @@ const make = Effect.gen(function* () {
       }
     }).pipe(storage(operation))
 
-  const claimNext: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<Job>, RedisFailure> = (request) =>
-    Effect.flatMap(claim({ ...request, leaseMs }), ([, more, ...jobs]) =>
-      more === "1" ? claimNext(request) : Effect.succeed(jobs)
-    )
+  const claimNext = Effect.fnUntraced(function* (request: ClaimRequest) {
+    const { id: signature, machine } = Settling.claimSignature(request.capabilities)
+    const asked = { ...request, signature, machine, inbox: inbox.id, leaseMs }
+    for (;;) {
+      const reply = yield* claim(asked)
+      if (reply[0] === "unknown") yield* settling.introduce(reply[1], request.capabilities)
+      else if (reply[0] === "settling") yield* settling.settleSignature(reply[1])
+      else if (reply[1] === "0") return reply.slice(2) as ReadonlyArray<Job>
+    }
+  })
 
   const listPage = Effect.fnUntraced(function* (request: ListRequest) {
     const jobs: Array<Job> = []
@@ -162,7 +174,7 @@ const make = Effect.gen(function* () {
   return JobQueue.of({
     submit: (id, request) =>
       Effect.flatMap(
-        submit({ id, request, text: canonical(request), priorityStepMs }),
+        submit({ ...JobCommands.written({ id, request }), priorityStepMs }),
         (reply): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
           switch (reply[0]) {
             case "created":
@@ -195,10 +207,24 @@ const make = Effect.gen(function* () {
       return submitted
     }, storage("submitMany")),
 
-    claim: (request) => (request.job_types.length === 0 ? Effect.succeed([]) : storage("claim")(claimNext(request))),
+    claim: (request) =>
+      request.capabilities.job_types.length === 0 ? Effect.succeed([]) : storage("claim")(claimNext(request)),
 
-    // A short look around: nothing in Redis tells of new work yet.
-    awaitWork: () => Effect.flatMap(Random.nextBetween(150, 250), Effect.sleep),
+    signals: inbox.signals,
+
+    leaveIdle: (worker) => Effect.asVoid(storage("leaveIdle")(leaveIdle(worker))),
+
+    setStanding: (worker, standing) => Effect.asVoid(storage("setStanding")(setStanding({ worker, standing }))),
+
+    standings: Effect.flatMap(standings(), (stored) =>
+      Effect.mapError(
+        decodeStandings(Array.chunksOf(stored, 2)),
+        (cause) => new RedisFailure({ detail: "Redis holds something unexpected", unavailable: false, cause })
+      )
+    ).pipe(
+      Effect.map((pairs): ReadonlyMap<WorkerId, Standing> => new Map(pairs)),
+      storage("standings")
+    ),
 
     start: (fence) => heard("start", fence, start(fence)),
 
@@ -214,29 +240,36 @@ const make = Effect.gen(function* () {
             unavailable: false,
             cause
           })
-      }).pipe(Effect.flatMap((text) => ended("complete", fence, complete({ fence, result: text })))),
+      }).pipe(Effect.flatMap((text) => heard("complete", fence, complete({ fence, result: text })))),
 
     fail: (fence, error, retry) =>
-      ended(
+      heard(
         "fail",
         fence,
         fail({
           fence,
           error,
           delayMs: retry === null ? "" : millis(retry.delay),
-          usesRetry: retry?.usesRetry ?? false
+          usesRetry: retry?.usesRetry ?? false,
+          elsewhere: retry?.elsewhere ?? false
         })
       ),
 
     giveBack: (fence) => heard("giveBack", fence, giveBack(fence)),
 
-    renew: (fences) =>
-      Effect.forEach(Array.chunksOf(fences, perCall), (chunk) =>
-        Effect.map(renew({ fences: chunk, leaseMs }), (holds) => chunk.filter((_, at) => holds[at] !== "1"))
+    renew: (request) => {
+      const { fences } = request
+      const chunks = fences.length === 0 ? [[]] : Array.chunksOf(fences, lookedAtPerCall)
+      const all = chunks.length === 1
+      return Effect.forEach(chunks, (chunk) =>
+        Effect.map(renew({ ...request, fences: chunk, all, leaseMs, inbox: inbox.id }), (holds) =>
+          chunk.filter((_, at) => holds[at] !== "1")
+        )
       ).pipe(
-        Effect.map((chunks) => chunks.flat()),
+        Effect.map((lost) => lost.flat()),
         storage("renew")
-      ),
+      )
+    },
 
     cancel: (id) => moved("cancel", id, "cancelled", cancel(id)),
 
@@ -258,13 +291,15 @@ const make = Effect.gen(function* () {
     get: (id) =>
       Effect.map(get(id), (reply) => (reply[0] === "job" ? Option.some(reply[1]) : Option.none())).pipe(storage("get")),
 
+    attempts: (id) => storage("attempts")(Effect.map(attempts(id), Option.fromNullOr)),
+
     list: (request) =>
       request.cursor !== undefined && !/^[0-9]{1,16}$/.test(request.cursor)
         ? Effect.fail(new InvalidCursor({ cursor: request.cursor }))
         : storage("list")(listPage(request)),
 
     heldBy: (workers) =>
-      Effect.forEach(Array.chunksOf(workers, perCall), (chunk) =>
+      Effect.forEach(Array.chunksOf(workers, lookedAtPerCall), (chunk) =>
         Effect.map(heldBy(chunk), (held) => chunk.map((worker, at) => [worker, held[at] ?? []] as const))
       ).pipe(
         Effect.map((chunks): ReadonlyMap<WorkerId, ReadonlyArray<JobId>> => new Map(chunks.flat())),
@@ -280,13 +315,9 @@ const make = Effect.gen(function* () {
       }
     }, storage("giveBackAll")),
 
-    tick: Effect.map(tick(bounds), ([more, forgotten, promoted, expired, lost]) => ({
-      promoted,
-      expired,
-      lost,
-      forgotten,
-      more: more === "1"
-    })).pipe(storage("tick")),
+    tick: Effect.flatMap(tick(bounds), ([more, forgotten, promoted, expired, lost, waiting]) =>
+      Effect.as(settling.settle(waiting), { promoted, expired, lost, forgotten, more: more === "1" })
+    ).pipe(storage("tick")),
 
     ping: Effect.flatMap(ping(priorityStepMs), (reply) =>
       reply[0] === "ok" ? Effect.void : Effect.fail(otherStep("ping", reply[1], priorityStepMs))

@@ -17,14 +17,28 @@ local function move_fields(key, fields)
     if time and time ~= 0 then redis.call("HSET", key, field, string.format("%.0f", time - ms)) end
   end
 end
-for _, index in ipairs({ "scheduled", "expiring", "leases", "finished" }) do move_scores(prefix .. ":" .. index) end
-local lines = {}
+local function move_finite(key)
+  local found = redis.call("ZRANGE", key, "-inf", "(+inf", "BYSCORE")
+  for _, member in ipairs(found) do redis.call("ZINCRBY", key, -ms, member) end
+end
+local indexes = {
+  "scheduled", "expiring", "leases", "finished", "class_check", "signature_use", "idle_signatures", "wakes", "gone"
+}
+for _, index in ipairs(indexes) do move_scores(prefix .. ":" .. index) end
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   local key = prefix .. ":job:" .. id
   move_fields(key, { "created_at", "assigned_at", "started_at", "finished_at", "expires_at", "rank" })
-  lines[redis.call("HGET", key, "service_required")] = true
+  local avoided, worker = string.match(redis.call("HGET", key, "avoid") or "", "^(%d+) (.*)$")
+  if avoided then redis.call("HSET", key, "avoid", string.format("%.0f", avoided - ms) .. " " .. worker) end
 end
-for line in pairs(lines) do move_scores(prefix .. ":waiting:" .. line) end
+for _, class in ipairs(redis.call("ZRANGE", prefix .. ":class_order", 0, -1)) do
+  move_scores(prefix .. ":line:" .. class)
+  move_finite(prefix .. ":match:" .. class)
+end
+for _, signature in ipairs(redis.call("ZRANGE", prefix .. ":signature_use", 0, -1)) do
+  move_scores(prefix .. ":heads:" .. signature)
+  move_scores(prefix .. ":idle:" .. signature)
+end
 move_fields(prefix .. ":meta", { "last_tick", "reap_from" })
 `
 

@@ -1,0 +1,23 @@
+-- luacheck: globals muster
+-- Workers that stop looking for work, and those that may not.
+
+-- KEYS  the queue's prefix
+-- ARGV  version, worker_id
+-- returns  {"ok"}
+muster.register("leave_idle", { "allow-oom" }, function(queue, args)
+  muster.leave_idle(queue, args[2])
+  return { "ok" }
+end)
+
+-- ARGV  version, worker_id, standing
+-- returns  {"ok"}
+muster.register("set_standing", { "allow-oom" }, function(queue, args)
+  muster.set_standing(queue, args[2], args[3])
+  return { "ok" }
+end)
+
+-- ARGV  version
+-- returns  {worker_id, standing…} of those that are not open
+muster.register("standings", { "no-writes", "allow-oom" }, function(queue)
+  return redis.call("HGETALL", muster.key(queue, "standing"))
+end)

@@ -1,0 +1,114 @@
+-- luacheck: globals muster
+-- Heads: what a signature knows of the classes it matches, and how a claim finds the next job by it.
+--
+-- A head is the rank and sequence of a job with the class it waits in. For each class it matches that has waiting
+-- jobs, a signature holds a head at or before the class's first job: never one behind it. Lowering is done at once,
+-- raising when a claim finds the head outdated. `match:<class>` has the rank of the head each matching signature
+-- holds, +inf for none, so that a new first job is told to exactly those that hold none or a later one.
+
+-- Signatures that one call publishes a job to; a class with more of them is published in steps.
+local publish_bound = 128
+
+-- A job's place in its line: the line is ordered by rank, then by member, so the sequence comes first and has a
+-- fixed width.
+function muster.member(job)
+  return string.format("%016.0f", tonumber(job.sequence)) .. job.id
+end
+
+-- The head for a member of the line of a class.
+local function head_of(member, class)
+  return string.sub(member, 1, 16) .. class
+end
+
+-- Tells the class's first job to the signatures that hold no head for it, or a later one; all of them in the end:
+-- when they are too many, the class is settling until the rest is told.
+function muster.publish(queue, class)
+  local first = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, 1, "WITHSCORES")
+  if not first[1] then return false end
+  local match, rank = muster.key_of(queue, "match", class), first[2]
+  local head = head_of(first[1], class)
+  local told = redis.call(
+    "ZRANGE", match, "(" .. rank, "+inf", "BYSCORE", "LIMIT", 0, publish_bound + 1, "WITHSCORES"
+  )
+  local count, ranks = math.min(#told / 2, publish_bound), {}
+  for i = 1, count do
+    local signature, held = told[2 * i - 1], told[2 * i]
+    local heads = muster.key_of(queue, "heads", signature)
+    if held == first[4] then redis.call("ZREM", heads, head_of(first[3], class)) end
+    redis.call("ZADD", heads, rank, head)
+    ranks[2 * i - 1], ranks[2 * i] = rank, signature
+  end
+  if count > 0 then redis.call("ZADD", match, unpack(ranks)) end
+  if #told / 2 > publish_bound then
+    redis.call("SADD", muster.key(queue, "settling"), "c" .. class)
+    muster.call_settle(queue, class)
+    return true
+  end
+  return false
+end
+
+-- A job has come into the line of a class.
+function muster.published(queue, class, job)
+  local line = muster.key_of(queue, "line", class)
+  local first = redis.call("ZRANGE", line, 0, 1, "WITHSCORES")
+  local member = muster.member(job)
+  if first[1] ~= member then return end
+  -- Of jobs with one rank an earlier one may come back: those that hold that rank hold a later head.
+  if first[4] and tonumber(first[4]) == tonumber(job.rank) then
+    local head = head_of(member, class)
+    for _, signature in ipairs(redis.call(
+      "ZRANGE", muster.key_of(queue, "match", class), job.rank, job.rank, "BYSCORE"
+    )) do
+      redis.call("ZADD", muster.key_of(queue, "heads", signature), job.rank, head)
+    end
+  end
+  muster.publish(queue, class)
+end
+
+-- The class and signature match, which is said once: the signature is given the class's head.
+function muster.pair(queue, class, signature)
+  local first = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, 0, "WITHSCORES")
+  redis.call("ZADD", muster.key_of(queue, "match", class), first[2] or "+inf", signature)
+  if first[1] then
+    redis.call("ZADD", muster.key_of(queue, "heads", signature), first[2], head_of(first[1], class))
+  end
+end
+
+local function before(rank, sequence, other_rank, other)
+  return rank < other_rank or (rank == other_rank and sequence < string.sub(other, 1, 16))
+end
+
+-- Puts the class's true first job in the place of an outdated head.
+local function repair(queue, heads, signature, head, class)
+  redis.call("ZREM", heads, head)
+  local first = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, 0, "WITHSCORES")
+  redis.call("ZADD", muster.key_of(queue, "match", class), "XX", first[2] or "+inf", signature)
+  if first[1] then redis.call("ZADD", heads, first[2], head_of(first[1], class)) end
+end
+
+-- The next jobs in order for a signature, at most `limit` and all of one class: their members, and the class. Fewer
+-- are found when another class comes before. Nil when nothing waits; nil and true when the bound on repairs was
+-- reached first. `repairs` counts them over several calls.
+--
+-- Nothing is taken. The head is left where it is, although the jobs may go: it is at or before what follows.
+function muster.next_members(queue, signature, limit, repairs)
+  local heads = muster.key_of(queue, "heads", signature)
+  while true do
+    local lowest = redis.call("ZRANGE", heads, 0, 1, "WITHSCORES")
+    local head = lowest[1]
+    if not head then return nil, false end
+    local other, other_rank = lowest[3], tonumber(lowest[4])
+    local class = string.sub(head, 17)
+    local waiting = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, limit - 1, "WITHSCORES")
+    local found = {}
+    for i = 1, #waiting, 2 do
+      local member = waiting[i]
+      if other and not before(tonumber(waiting[i + 1]), string.sub(member, 1, 16), other_rank, other) then break end
+      found[#found + 1] = member
+    end
+    if found[1] then return found, class end
+    if repairs.left == 0 then return nil, true end
+    repairs.left = repairs.left - 1
+    repair(queue, heads, signature, head, class)
+  end
+end

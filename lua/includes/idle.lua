@@ -1,0 +1,161 @@
+-- luacheck: globals muster
+-- Idle workers: those whose last claim found nothing are parked, and each job that comes wakes one of them that can
+-- run it. What is known of a worker is one string in `workers`:
+--   p <inbox> <signature>   parked
+--   w <inbox> <class>       woken for a job of this class; it has not claimed since
+--   x <inbox>               not open: it is given nothing (why stands in `standing`)
+-- Workers and inboxes are names without spaces.
+
+-- A worker that was not heard from for so long is not woken: idle ones claim every 5 s.
+local silent_ms = 20000
+-- A wake that no claim follows for so long goes to another worker.
+local unheard_ms = 1000
+-- Unregistered workers are turned away for this long.
+local gone_ms = 24 * 3600000
+-- Messages for a process that does not read them are dropped after this.
+local inbox_ms = 60000
+
+local function parse(state)
+  if not state then return nil end
+  local kind, inbox, about = string.match(state, "^(%a) (%S*) ?(%S*)$")
+  return { kind = kind, inbox = inbox, about = about }
+end
+
+-- What is known of a worker, or nil.
+function muster.worker_state(queue, worker_id)
+  return parse(redis.call("HGET", muster.key(queue, "workers"), worker_id))
+end
+
+local function tell(queue, inbox, message)
+  if inbox == "" then return end
+  local key = muster.key_of(queue, "inbox", inbox)
+  redis.call("RPUSH", key, message)
+  redis.call("PEXPIRE", key, inbox_ms)
+end
+
+-- Tells the process that holds a job that its attempt does not count any more.
+function muster.tell_fenced(queue, job)
+  local inbox = redis.call("HGET", muster.held_key(queue, job.worker_id), job.id)
+  if inbox then
+    tell(queue, inbox, "fenced " .. job.worker_id .. " " .. job.attempt .. " " .. job.nonce .. " " .. job.id)
+  end
+end
+
+local function unlist(queue, signature)
+  if redis.call("EXISTS", muster.key_of(queue, "idle", signature)) == 0 then
+    redis.call("ZREM", muster.key(queue, "idle_signatures"), signature)
+  end
+end
+
+-- Wakes one parked worker that can run jobs of the class; the one that was parked last: it is the most likely to live,
+-- and to be warm.
+function muster.wake(queue, class)
+  local idle_signatures = muster.key(queue, "idle_signatures")
+  if queue.nobody_idle == nil then queue.nobody_idle = redis.call("EXISTS", idle_signatures) == 0 end
+  if queue.nobody_idle then return end
+  local now, workers = muster.now(queue), muster.key(queue, "workers")
+  local signatures = redis.call(
+    "ZINTER", 2, idle_signatures, muster.key_of(queue, "match", class), "WEIGHTS", 1, 0
+  )
+  for i = #signatures, 1, -1 do
+    local idle = muster.key_of(queue, "idle", signatures[i])
+    local last = redis.call("ZREVRANGE", idle, 0, 0, "WITHSCORES")
+    if last[1] and tonumber(last[2]) > now - silent_ms then
+      local worker_id = last[1]
+      redis.call("ZREM", idle, worker_id)
+      unlist(queue, signatures[i])
+      queue.nobody_idle = nil
+      local state = muster.worker_state(queue, worker_id)
+      local inbox = state and state.inbox or ""
+      redis.call("HSET", workers, worker_id, "w " .. inbox .. " " .. class)
+      redis.call("ZADD", muster.key(queue, "wakes"), muster.integer(now), worker_id)
+      tell(queue, inbox, "wake " .. worker_id)
+      return
+    end
+    -- All of them are silent. They stay known until their signature goes, but are not looked at any more.
+    redis.call("ZREM", idle_signatures, signatures[i])
+    queue.nobody_idle = nil
+  end
+end
+
+-- Wakes workers for a class whose waiting jobs some of them have just been found to match.
+function muster.wake_many(queue, class)
+  local waiting = redis.call("ZCARD", muster.key_of(queue, "line", class))
+  for _ = 1, math.min(waiting, muster.bound) do muster.wake(queue, class) end
+end
+
+function muster.park(queue, worker_id, signature, inbox)
+  local now = muster.integer(muster.now(queue))
+  redis.call("ZADD", muster.key_of(queue, "idle", signature), now, worker_id)
+  redis.call("ZADD", muster.key(queue, "idle_signatures"), now, signature)
+  redis.call("ZADD", muster.key(queue, "signature_use"), now, signature)
+  redis.call("HSET", muster.key(queue, "workers"), worker_id, "p " .. inbox .. " " .. signature)
+  queue.nobody_idle = nil
+end
+
+-- Wakes that no claim has followed within a second, at most so many, go to others that can run a job of that class.
+function muster.reissue_wakes(queue, limit)
+  local wakes = muster.key(queue, "wakes")
+  local late = muster.integer(muster.now(queue) - unheard_ms)
+  for _, worker_id in ipairs(redis.call("ZRANGE", wakes, "-inf", late, "BYSCORE", "LIMIT", 0, limit)) do
+    redis.call("ZREM", wakes, worker_id)
+    muster.leave_idle(queue, worker_id)
+  end
+end
+
+-- Ends what is known of a worker that claims.
+function muster.attend(queue, worker_id, state)
+  if not state then return end
+  if state.kind == "p" then
+    redis.call("ZREM", muster.key_of(queue, "idle", state.about), worker_id)
+    unlist(queue, state.about)
+  elseif state.kind == "w" then
+    redis.call("ZREM", muster.key(queue, "wakes"), worker_id)
+  end
+  redis.call("HDEL", muster.key(queue, "workers"), worker_id)
+end
+
+-- The worker will not claim for now: a wake it was given goes to another one.
+function muster.leave_idle(queue, worker_id)
+  local state = muster.worker_state(queue, worker_id)
+  if not state or state.kind == "x" then return state end
+  muster.attend(queue, worker_id, state)
+  if state.kind == "w" and redis.call("EXISTS", muster.key_of(queue, "line", state.about)) == 1 then
+    muster.wake(queue, state.about)
+  end
+  return state
+end
+
+-- A worker that is not open asks for jobs: all it gets is a place to be told that it is open again.
+function muster.turn_away(queue, worker_id, inbox)
+  redis.call("HSET", muster.key(queue, "workers"), worker_id, "x " .. inbox)
+end
+
+function muster.set_standing(queue, worker_id, standing)
+  local workers, standings = muster.key(queue, "workers"), muster.key(queue, "standing")
+  if standing == "open" then
+    local state = muster.worker_state(queue, worker_id)
+    redis.call("HDEL", standings, worker_id)
+    redis.call("ZREM", muster.key(queue, "gone"), worker_id)
+    if state and state.kind == "x" then
+      redis.call("HDEL", workers, worker_id)
+      tell(queue, state.inbox, "wake " .. worker_id)
+    end
+    return
+  end
+  local state = muster.leave_idle(queue, worker_id)
+  redis.call("HSET", workers, worker_id, "x " .. (state and state.inbox or ""))
+  redis.call("HSET", standings, worker_id, standing)
+  if standing == "gone" then redis.call("ZADD", muster.key(queue, "gone"), muster.integer(muster.now(queue)), worker_id) end
+end
+
+-- Forgets workers, at most so many, that are gone for so long that no claim of theirs can be under way.
+function muster.forget_gone(queue, limit)
+  local gone = muster.key(queue, "gone")
+  local long_ago = muster.integer(muster.now(queue) - gone_ms)
+  for _, worker_id in ipairs(redis.call("ZRANGE", gone, "-inf", long_ago, "BYSCORE", "LIMIT", 0, limit)) do
+    redis.call("ZREM", gone, worker_id)
+    redis.call("HDEL", muster.key(queue, "standing"), worker_id)
+    redis.call("HDEL", muster.key(queue, "workers"), worker_id)
+  end
+end

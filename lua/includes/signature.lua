@@ -1,0 +1,195 @@
+-- luacheck: globals muster
+-- Capability signatures: how they are born, settled and forgotten. The rule itself is never evaluated here: a process
+-- asks what has to be compared and tells the outcome.
+
+-- Classes or signatures that one call gives to be compared, and their bytes.
+local page, page_bytes = 100, 256 * 1024
+-- A signature none of whose workers was idle for this long is forgotten; one that is missed is born again.
+local forget_ms = 3600000
+
+-- The number of a signature, and whether its workers may claim; nil when it is not known.
+function muster.signature(queue, id)
+  local known = redis.call("HGET", muster.key(queue, "signatures"), id)
+  if not known then return nil end
+  if string.sub(known, 1, 1) == "-" then return string.sub(known, 2), false end
+  return known, true
+end
+
+-- `names` are the customers and workflows it names, as "customer:…" and "workflow:…".
+function muster.create_signature(queue, id, text, machine, names)
+  local meta = muster.key(queue, "meta")
+  local signature = muster.integer(redis.call("HINCRBY", meta, "signatures", 1))
+  redis.call(
+    "HSET", muster.key_of(queue, "signature", signature),
+    "id", id, "text", text, "machine", machine,
+    "born", redis.call("HGET", meta, "classes") or "0",
+    "settled", "0", "refiled", "0", "names", table.concat(names, "\n")
+  )
+  redis.call("HSET", muster.key(queue, "signatures"), id, "-" .. signature)
+  redis.call("ZADD", muster.key(queue, "signature_use"), muster.integer(muster.now(queue)), signature)
+  for _, name in ipairs(names) do
+    muster.count_name(queue, name, 1)
+    redis.call("RPUSH", muster.key_of(queue, "refile", signature), name)
+  end
+  redis.call("SADD", muster.key(queue, "settling"), "s" .. signature)
+  return signature
+end
+
+-- Files jobs anew for a signature, in one bounded step. True when nothing is left to file.
+local function refile_for(queue, signature, key)
+  local refile = muster.key_of(queue, "refile", signature)
+  local name = redis.call("LINDEX", refile, 0)
+  if not name then return true end
+  local after = muster.refile(queue, name, redis.call("HGET", key, "refiled"))
+  redis.call("HSET", key, "refiled", after or "0")
+  if not after then redis.call("LPOP", refile) end
+  return false
+end
+
+-- The next step to make a signature ready: {"ready"}, {"gone"}, {"again"}, or the classes to compare it with.
+function muster.signature_step(queue, signature)
+  local key = muster.key_of(queue, "signature", signature)
+  local known = redis.call("HMGET", key, "id", "settled", "born")
+  local id, settled, born = known[1], known[2], known[3]
+  if not id or settled == "" then
+    redis.call("SREM", muster.key(queue, "settling"), "s" .. signature)
+    return { id and "ready" or "gone" }
+  end
+  if not refile_for(queue, signature, key) then return { "again" } end
+  local classes = redis.call(
+    "ZRANGE", muster.key(queue, "class_order"), "(" .. settled, born, "BYSCORE", "LIMIT", 0, page
+  )
+  if #classes == 0 then
+    redis.call("HSET", key, "settled", "")
+    redis.call("HSET", muster.key(queue, "signatures"), id, signature)
+    redis.call("SREM", muster.key(queue, "settling"), "s" .. signature)
+    return { "ready" }
+  end
+  local reply, bytes = { "compare", settled, classes[#classes] }, 0
+  for i, class in ipairs(classes) do
+    local facts = redis.call(
+      "HMGET", muster.key_of(queue, "class", class), "service_required", "requirements", "customer", "workflow"
+    )
+    reply[#reply + 1] = { class, facts[1] or "", facts[2] or "", facts[3] or "", facts[4] or "" }
+    bytes = bytes + #(facts[2] or "")
+    if bytes > page_bytes and i < #classes then
+      reply[3] = class
+      break
+    end
+  end
+  return reply
+end
+
+-- Takes the outcome of such a comparison: the classes of `from` to `upto` that match. One that somebody else has told
+-- meanwhile changes nothing.
+function muster.signature_outcome(queue, signature, from, upto, classes)
+  local key = muster.key_of(queue, "signature", signature)
+  local known = redis.call("HMGET", key, "id", "settled")
+  if not known[1] or known[2] ~= from then return end
+  for _, class in ipairs(classes) do
+    if redis.call("EXISTS", muster.key_of(queue, "class", class)) == 1 then muster.pair(queue, class, signature) end
+  end
+  redis.call("HSET", key, "settled", upto)
+end
+
+-- Signatures younger than `after`, as {signature, text, machine}.
+function muster.signatures_after(queue, after)
+  local newest = tonumber(redis.call("HGET", muster.key(queue, "meta"), "signatures") or "0")
+  local reply, bytes, signature = {}, 0, tonumber(after)
+  while signature < newest and signature - tonumber(after) < page and bytes < page_bytes do
+    signature = signature + 1
+    local known = redis.call(
+      "HMGET", muster.key_of(queue, "signature", muster.integer(signature)), "id", "text", "machine"
+    )
+    if known[1] then
+      reply[#reply + 1] = { muster.integer(signature), known[2], known[3] }
+      bytes = bytes + #known[2]
+    end
+  end
+  return { muster.integer(signature), muster.integer(newest), reply }
+end
+
+-- What a class has to be compared with: {"compare", from, upto, service_required, requirements, customer, workflow},
+-- the signatures after `from` up to `upto`; or {"ready"}, {"gone"}, {"again"}.
+function muster.class_step(queue, class)
+  local known = redis.call(
+    "HMGET", muster.key_of(queue, "class", class),
+    "settled", "born", "service_required", "requirements", "customer", "workflow"
+  )
+  if not known[1] or known[1] == "" then
+    if known[1] and muster.publish(queue, class) then
+      -- Whoever takes this step goes on with it.
+      queue.unsettled = nil
+      return { "again" }
+    end
+    redis.call("SREM", muster.key(queue, "settling"), "c" .. class)
+    return { known[1] and "ready" or "gone" }
+  end
+  return { "compare", known[1], known[2], known[3], known[4], known[5], known[6] }
+end
+
+-- The same for a class: of the signatures of `from` to `upto` those that match. `machines` are those it names.
+function muster.class_outcome(queue, class, from, upto, machines, signatures)
+  local key = muster.key_of(queue, "class", class)
+  local known = redis.call("HMGET", key, "settled", "born", "machines")
+  if not known[1] or known[1] ~= from then return end
+  if not known[3] then
+    for machine in string.gmatch(machines, "[^\n]+") do muster.count_name(queue, "machine:" .. machine, 1) end
+    redis.call("HSET", key, "machines", machines)
+  end
+  for _, signature in ipairs(signatures) do
+    if redis.call("HEXISTS", muster.key_of(queue, "signature", signature), "id") == 1 then
+      muster.pair(queue, class, signature)
+    end
+  end
+  local done = tonumber(upto) >= tonumber(known[2])
+  redis.call("HSET", key, "settled", done and "" or upto)
+  if not done then return end
+  redis.call("SREM", muster.key(queue, "settling"), "c" .. class)
+  muster.wake_many(queue, class)
+end
+
+-- Forgets a signature in bounded steps: first nobody can claim by it, then every class forgets it. True when done.
+local function forget(queue, signature)
+  local key = muster.key_of(queue, "signature", signature)
+  local known = redis.call("HMGET", key, "id", "names", "dying")
+  if known[1] then
+    redis.call("HDEL", muster.key(queue, "signatures"), known[1])
+    redis.call("HDEL", key, "id")
+    redis.call("ZREM", muster.key(queue, "idle_signatures"), signature)
+    for name in string.gmatch(known[2], "[^\n]+") do muster.count_name(queue, name, -1) end
+  end
+  local classes = redis.call(
+    "ZRANGE", muster.key(queue, "class_order"), "(" .. (known[3] or "0"), "+inf", "BYSCORE", "LIMIT", 0, page
+  )
+  for _, class in ipairs(classes) do redis.call("ZREM", muster.key_of(queue, "match", class), signature) end
+  if #classes == page then
+    redis.call("HSET", key, "dying", classes[page])
+    return false
+  end
+  local idle = muster.key_of(queue, "idle", signature)
+  local workers = redis.call("ZRANGE", idle, 0, page - 1)
+  if #workers > 0 then
+    redis.call("HDEL", muster.key(queue, "workers"), unpack(workers))
+    redis.call("ZREM", idle, unpack(workers))
+  end
+  if #workers == page then return false end
+  redis.call("UNLINK", key, idle, muster.key_of(queue, "heads", signature), muster.key_of(queue, "refile", signature))
+  redis.call("ZREM", muster.key(queue, "signature_use"), signature)
+  redis.call("SREM", muster.key(queue, "settling"), "s" .. signature)
+  return true
+end
+
+-- Looks after one class and one signature whose time has come. True when there may be more.
+function muster.tidy(queue)
+  local now = muster.now(queue)
+  local class = redis.call(
+    "ZRANGE", muster.key(queue, "class_check"), "-inf", muster.integer(now), "BYSCORE", "LIMIT", 0, 8
+  )
+  for _, due in ipairs(class) do muster.check_class(queue, due) end
+  local signature = redis.call(
+    "ZRANGE", muster.key(queue, "signature_use"), "-inf", muster.integer(now - forget_ms), "BYSCORE", "LIMIT", 0, 1
+  )
+  if signature[1] then forget(queue, signature[1]) end
+  return #class == 8 or signature[1] ~= nil
+end

@@ -1,0 +1,178 @@
+/**
+ * Settles which classes match which signatures: takes from Redis what has to be compared, asks the one matching rule,
+ * and tells the outcome. Of each pair the later born is settled; every step can be repeated, and taken by any process.
+ * Source: broker rules 8 and 12.
+ */
+import { factsOf, machinesNamed, parseRequirements } from "@muster/core/job/RequirementClass"
+import { matches } from "@muster/core/job/Matching"
+import { namesIn, onMachine, signatureOf } from "@muster/core/worker/CapabilitySignature"
+import { Capabilities } from "@muster/core/worker/Worker"
+import { Array, Effect, Option, Schema } from "effect"
+import { hashOf } from "./Hash.ts"
+import { RedisFailure } from "./RedisFailure.ts"
+import type { FunctionCalls } from "./RedisFunctions.ts"
+import * as SettleCommands from "./SettleCommands.ts"
+
+/** Outcomes that one call takes: each may tell a head. */
+const perOutcome = 64
+/** Signatures remembered; beyond that they are asked for anew. */
+const remembered = 10_000
+
+/** What a claim is made by. */
+export interface ClaimSignature {
+  readonly id: string
+  readonly machine: string
+  readonly text: string
+}
+
+/** Claims of one worker share their capabilities, mostly as the same object. */
+const signatures = new WeakMap<Capabilities, ClaimSignature>()
+
+export const claimSignature = (capabilities: Capabilities): ClaimSignature => {
+  const known = signatures.get(capabilities)
+  if (known !== undefined) return known
+  const { machine, text } = signatureOf(capabilities)
+  const made = { id: hashOf(text), machine, text }
+  signatures.set(capabilities, made)
+  return made
+}
+
+const decodeCapabilities = Schema.decodeUnknownEffect(Schema.fromJsonString(Capabilities))
+
+const parseSignature = (text: string, machine: string): Effect.Effect<Capabilities, RedisFailure> =>
+  Effect.mapBoth(decodeCapabilities(text), {
+    onSuccess: (capabilities) => onMachine(capabilities, machine),
+    onFailure: (cause) =>
+      new RedisFailure({ detail: "Redis holds a capability signature that is none", unavailable: false, cause })
+  })
+
+type Facts = readonly [service_required: string, requirements: string, customer: string, workflow: string]
+
+/** The facts of a stored class; none when it was not written by us, and then it matches nobody. */
+const parseFacts = ([service_required, requirements, customer, workflow]: Facts) =>
+  Option.liftThrowable(factsOf)({
+    service_required,
+    requirements,
+    customer_id: customer || null,
+    workflow_id: workflow || null
+  })
+
+const decodeUnsettled = Schema.decodeUnknownOption(
+  Schema.Tuple([Schema.Literal("unsettled"), Schema.Array(Schema.String), Schema.Unknown])
+)
+
+export const make = (functions: FunctionCalls, queue: string) => {
+  /** Some calls put jobs into classes that wait to be settled: they are, before the call is answered. */
+  const calls: FunctionCalls = {
+    call: (name, to, args) =>
+      Effect.flatMap(functions.call(name, to, args), (reply) => {
+        const unsettled = decodeUnsettled(reply)
+        if (Option.isNone(unsettled)) return Effect.succeed(reply)
+        const [, classes, answer] = unsettled.value
+        // What fails here is done by the next tick.
+        return Effect.as(Effect.ignore(Effect.forEach(classes, (id) => settleClass(id))), answer)
+      })
+  }
+
+  const createSignature = SettleCommands.createSignature(calls, queue)
+  const signatureStep = SettleCommands.signatureStep(calls, queue)
+  const signatureOutcome = SettleCommands.signatureOutcome(calls, queue)
+  const signaturesAfter = SettleCommands.signaturesAfter(calls, queue)
+  const classStep = SettleCommands.classStep(calls, queue)
+  const classOutcome = SettleCommands.classOutcome(calls, queue)
+
+  /** Signatures by number, all there are up to `known`; a number is never used for another one. */
+  let byNumber = new Map<number, Capabilities>()
+  let known = 0
+
+  const learnUpTo = Effect.fnUntraced(function* (number: number) {
+    if (byNumber.size > remembered) {
+      byNumber = new Map()
+      known = 0
+    }
+    while (known < number) {
+      const [upto, , found] = yield* signaturesAfter(known)
+      for (const [signature, text, machine] of found) byNumber.set(signature, yield* parseSignature(text, machine))
+      // Two fibers may learn the same at once.
+      known = Math.max(known, upto)
+    }
+  })
+
+  const capabilitiesOf = Effect.fnUntraced(function* (signature: string) {
+    const number = Number(signature)
+    const remembered = byNumber.get(number)
+    if (remembered !== undefined) return remembered
+    const [, , found] = yield* signaturesAfter(number - 1)
+    const stored = found.find(([of]) => of === number)
+    return stored === undefined ? undefined : yield* parseSignature(stored[1], stored[2])
+  })
+
+  /** Compares a class with the signatures that are older than it. */
+  const settleClass: (id: string) => Effect.Effect<void, RedisFailure> = Effect.fnUntraced(function* (id) {
+    for (;;) {
+      const step = yield* classStep(id)
+      if (step[0] === "again") continue
+      if (step[0] !== "compare") return
+      const [, from, upto, ...stored] = step
+      yield* learnUpTo(upto)
+      const facts = Option.getOrUndefined(parseFacts(stored))
+      const machines = facts === undefined ? [] : machinesNamed(parseRequirements(stored[1]))
+      const older = [...byNumber].filter(([number]) => number > from && number <= upto).toSorted(([a], [b]) => a - b)
+      const matching = older.flatMap(([number, capabilities]) =>
+        facts !== undefined && matches(facts, capabilities) ? [number] : []
+      )
+      const told = Array.chunksOf(matching, perOutcome)
+      let at = from
+      for (const [index, chunk] of (told.length === 0 ? [[]] : told).entries()) {
+        const end = index >= told.length - 1 ? upto : (chunk.at(-1) ?? upto)
+        yield* classOutcome({ id, from: at, upto: end, machines, signatures: chunk })
+        at = end
+      }
+    }
+  })
+
+  /** Compares a signature with the classes that are older than it, after their jobs were filed by what it names. */
+  const settleSignature = Effect.fnUntraced(function* (signature: string) {
+    for (;;) {
+      const step = yield* signatureStep(signature)
+      if (step[0] === "again") continue
+      if (step[0] !== "compare") return
+      const capabilities = yield* capabilitiesOf(signature)
+      const [, from, upto, ...compared] = step
+      const matching = compared.flatMap(([id, ...stored]) => {
+        const facts = Option.getOrUndefined(parseFacts(stored))
+        return capabilities !== undefined && facts !== undefined && matches(facts, capabilities) ? [id] : []
+      })
+      let at = from
+      for (const chunk of Array.chunksOf(matching, perOutcome)) {
+        const end = chunk.at(-1) ?? upto
+        yield* signatureOutcome({ signature, from: at, upto: end, classes: chunk })
+        at = end
+      }
+      if (at !== upto) yield* signatureOutcome({ signature, from: at, upto, classes: [] })
+    }
+  })
+
+  return {
+    calls,
+    /** Makes the signature `id` of these capabilities known and ready; `id` says whether its machine is part of it. */
+    introduce: Effect.fnUntraced(function* (id: string, capabilities: Capabilities) {
+      const { machine, text, ...plain } = claimSignature(capabilities)
+      const { customers, workflows } = namesIn(capabilities)
+      const names = [
+        ...customers.map((customer) => `customer:${customer}`),
+        ...workflows.map((workflow) => `workflow:${workflow}`)
+      ]
+      yield* settleSignature(yield* createSignature({ id, text, machine: id === plain.id ? "" : machine, names }))
+    }),
+    settleSignature,
+    settleClass,
+    /** Settles what a tick has found waiting for it. */
+    settle: (waiting: ReadonlyArray<string>) =>
+      Effect.forEach(
+        waiting,
+        (name) => (name.startsWith("c") ? settleClass(name.slice(1)) : settleSignature(name.slice(1))),
+        { discard: true }
+      )
+  }
+}
