@@ -4,7 +4,7 @@ import { cpus, totalmem } from "node:os"
 export interface Figure {
   readonly name: string
   readonly value: number
-  readonly unit: "per s" | "ms" | "s" | "rows" | "MiB" | "ratio"
+  readonly unit: "per s" | "µs" | "ms" | "s" | "rows" | "jobs" | "keys" | "calls" | "bytes" | "MiB" | "ratio"
   /** What the figure should be at most or at least. Shown, never asserted. */
   readonly aim?: { readonly atMost: number } | { readonly atLeast: number }
 }
@@ -45,7 +45,7 @@ export const print = (report: Report, json: boolean): void => {
     ...report.figures.map((figure) => {
       const verdict = meets(figure)
       const mark = verdict === undefined ? " " : verdict ? "✓" : "✗"
-      return `${mark} ${figure.name.padEnd(56)} ${shown(figure.value).padStart(10)} ${figure.unit.padEnd(6)} ${aimText(figure)}`
+      return `${mark} ${figure.name.padEnd(64)} ${shown(figure.value).padStart(10)} ${figure.unit.padEnd(6)} ${aimText(figure)}`
     })
   ]
   process.stdout.write(`${lines.join("\n")}\n`)

@@ -1,0 +1,49 @@
+/** A worker that does nothing with its jobs: it claims as many as it has room for and completes each. */
+import type { Job } from "@muster/core/job/Job"
+import type { Capabilities } from "@muster/core/worker/Worker"
+import { Effect, Queue } from "effect"
+import { fenceOf, newNonce, type Opened, workerId } from "./QueueUnderTest.ts"
+
+export interface LoopOptions {
+  readonly id: string
+  readonly capabilities: Capabilities
+  readonly capacity: number
+  /** Called at the moment the job's work would begin. */
+  readonly onStart: (job: Job) => void
+  readonly onCompleted: () => void
+  /** Called when a claim found nothing, so that the worker is idle. */
+  readonly onIdle: () => void
+}
+
+/** Runs for ever. Looks again after some seconds without a signal, as real workers do. */
+export const claimLoop = ({ fork, queue }: Opened, options: LoopOptions) =>
+  Effect.gen(function* () {
+    const { capabilities, capacity, id, onCompleted, onIdle, onStart } = options
+    const worker_id = workerId(id)
+    const signals = yield* queue.signals(worker_id)
+    let held = 0
+    let whenRoom: (() => void) | undefined
+    const release = () => {
+      held--
+      onCompleted()
+      whenRoom?.()
+      whenRoom = undefined
+    }
+    const room = Effect.callback<void>((resume) => {
+      whenRoom = () => resume(Effect.void)
+    })
+    const wait = Effect.suspend(() => Queue.take(signals).pipe(Effect.timeoutOption(4_000 + Math.random() * 2_000)))
+    for (;;) {
+      if (held >= capacity) yield* room
+      const nonce = newNonce()
+      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit: capacity - held, nonce })
+      held += jobs.length
+      for (const job of jobs) {
+        onStart(job)
+        fork(Effect.andThen(queue.complete(fenceOf(job, nonce), null), Effect.sync(release)))
+      }
+      if (jobs.length > 0) continue
+      onIdle()
+      yield* wait
+    }
+  }).pipe(Effect.scoped)
