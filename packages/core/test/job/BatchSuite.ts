@@ -3,7 +3,18 @@ import { assert } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { JobQueue, type Submission } from "@muster/core/job/internal/JobQueue"
 import { type JobRequest, request } from "@muster/core/job/Job"
-import { claim, claimedIds, claimOne, inSeconds, jobId, jobNow, on, type QueueLayer, submit } from "./QueueTest.ts"
+import {
+  claim,
+  claimedIds,
+  claimOne,
+  complete,
+  inSeconds,
+  jobId,
+  jobNow,
+  on,
+  type QueueLayer,
+  submit
+} from "./QueueTest.ts"
 
 const job = (id: string | number, over: Partial<JobRequest> = {}): Submission => ({
   id: jobId(id),
@@ -108,7 +119,7 @@ export const batchSuite = (layer: QueueLayer): void => {
       const jobs = numbered(250)
       yield* queue.submitMany(jobs.slice(0, 130))
       const { fence } = yield* claimOne()
-      const done = yield* queue.complete(fence, { done: true })
+      const done = yield* complete(fence, { done: true })
       const again = yield* queue.submitMany(jobs)
       assert.deepStrictEqual(
         again,

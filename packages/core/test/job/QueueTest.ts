@@ -1,10 +1,10 @@
 /** What the parts of the queue's contract suite share: the settings of its queues, their time, and short commands. */
 import { DateTime, Duration, Effect, Context, type Layer, Option } from "effect"
 import { it } from "@effect/vitest"
-import { JobQueue } from "@muster/core/job/internal/JobQueue"
-import { type Fence, type Job, JobId, type JobRequest, request } from "@muster/core/job/Job"
+import { JobQueue, type Retry } from "@muster/core/job/internal/JobQueue"
+import { type Fence, type Job, type JobError, JobId, type JobRequest, request } from "@muster/core/job/Job"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
-import { WorkerId } from "@muster/core/worker/Worker"
+import { type Capabilities, WorkerId } from "@muster/core/worker/Worker"
 
 /** Two ticks may lie 40 s apart before the queue takes it for an outage, so a lease of 30 s can be seen to end. */
 export const settings: QueueSettings = {
@@ -62,10 +62,14 @@ export interface Claimed {
   readonly fence: Fence
 }
 
+/** What a worker offers that accepts the usual job type and says what matters to a test. */
+export const offer = (over: Partial<Capabilities> = {}): Capabilities => ({ job_types: ["simulation"], ...over })
+
 export const claim = (
   over: {
     readonly worker?: string
     readonly types?: ReadonlyArray<string>
+    readonly capabilities?: Capabilities
     readonly limit?: number
     readonly capacity?: number
   } = {}
@@ -75,7 +79,7 @@ export const claim = (
     const mine = nonce()
     const jobs = yield* queue.claim({
       worker_id: worker(over.worker),
-      job_types: over.types ?? ["simulation"],
+      capabilities: over.capabilities ?? offer(over.types === undefined ? {} : { job_types: over.types }),
       capacity: over.capacity ?? 1_000,
       limit: over.limit ?? 1,
       nonce: mine
@@ -101,6 +105,22 @@ export const jobNow = (id: string | number) =>
   Effect.gen(function* () {
     const queue = yield* JobQueue
     return Option.getOrThrow(yield* queue.get(jobId(id)))
+  })
+
+/** Reports that an attempt completed; the job as it is then. */
+export const complete = (fence: Fence, result: unknown) =>
+  Effect.gen(function* () {
+    const queue = yield* JobQueue
+    yield* queue.complete(fence, result)
+    return yield* jobNow(fence.job_id)
+  })
+
+/** Reports that an attempt failed; the job as it is then. */
+export const fail = (fence: Fence, error: JobError, retry: Retry | null) =>
+  Effect.gen(function* () {
+    const queue = yield* JobQueue
+    yield* queue.fail(fence, error, retry)
+    return yield* jobNow(fence.job_id)
   })
 
 /** A time `seconds` from now on the store's clock. */

@@ -7,6 +7,8 @@ import {
   claim,
   claimedIds,
   claimOne,
+  complete,
+  fail,
   inSeconds,
   jobId,
   jobNow,
@@ -48,7 +50,7 @@ export const retrySuite = (layer: QueueLayer): void => {
       const second = yield* claimOne()
       yield* queue.start(second.fence)
       yield* queue.progress(second.fence, { percent: 10 })
-      const ended = yield* queue.fail(second.fence, late, null)
+      const ended = yield* fail(second.fence, late, null)
       assert.strictEqual(ended.retry_count, 1)
 
       const job = yield* queue.retry(jobId("j"))
@@ -58,7 +60,7 @@ export const retrySuite = (layer: QueueLayer): void => {
       const third = yield* claimOne("w2")
       assert.deepInclude(third.job, { attempt: 3, retry_count: 0, error: late, worker_id: worker("w2") })
       assert.strictEqual((yield* Effect.flip(queue.complete(second.fence, 1)))._tag, "LeaseLost")
-      const done = yield* queue.complete(third.fence, 1)
+      const done = yield* complete(third.fence, 1)
       assert.deepInclude(done, { status: "completed", error: null })
       assert.deepStrictEqual(yield* claimedIds(), [])
     })
@@ -198,7 +200,7 @@ export const retrySuite = (layer: QueueLayer): void => {
       const { fence } = yield* claimOne()
       yield* queue.fail(fence, late, null)
       const retried = yield* queue.retry(jobId("j"))
-      assert.deepStrictEqual(yield* queue.fail(fence, late, null), retried)
+      assert.deepStrictEqual(yield* fail(fence, late, null), retried)
       assert.deepStrictEqual(yield* jobNow("j"), retried)
     })
   )

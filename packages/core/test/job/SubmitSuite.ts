@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { request } from "@muster/core/job/Job"
-import { claimedIds, claimOne, inSeconds, jobId, jobNow, on, type QueueLayer, submit } from "./QueueTest.ts"
+import { claimedIds, claimOne, complete, inSeconds, jobId, jobNow, on, type QueueLayer, submit } from "./QueueTest.ts"
 
 const nested = (depth: number): unknown => {
   let value: unknown = "core"
@@ -154,13 +154,12 @@ export const submitSuite = (layer: QueueLayer): void => {
     test(
       `a payload and a result come back as they were: ${name}`,
       Effect.gen(function* () {
-        const queue = yield* JobQueue
         const metadata = { list: [], object: {}, nothing: null }
         assert.deepStrictEqual((yield* submit("j", { payload: document, metadata })).payload, document)
         const { fence, job } = yield* claimOne()
         assert.deepStrictEqual(job.payload, document)
         assert.deepStrictEqual(job.metadata, metadata)
-        assert.deepStrictEqual((yield* queue.complete(fence, document)).result, document)
+        assert.deepStrictEqual((yield* complete(fence, document)).result, document)
         const after = yield* jobNow("j")
         assert.deepStrictEqual(after.payload, document)
         assert.deepStrictEqual(after.result, document)

@@ -1,12 +1,14 @@
 /** What time does to jobs: lost leases, outages, promotion, expiry, retention. */
 import { assert } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
-import { TestClock } from "effect/testing"
+import { Effect, Option } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
+import { request } from "@muster/core/job/Job"
+import { tickBound } from "@muster/core/job/internal/MemoryJobQueue"
 import {
   claim,
   claimedIds,
   claimOne,
+  complete,
   inSeconds,
   jobId,
   jobNow,
@@ -14,7 +16,8 @@ import {
   passTicking,
   type QueueLayer,
   StoreTime,
-  submit
+  submit,
+  worker
 } from "./QueueTest.ts"
 
 export const tickSuite = (layer: QueueLayer): void => {
@@ -33,11 +36,11 @@ export const tickSuite = (layer: QueueLayer): void => {
       assert.deepInclude(job, { status: "pending", retry_count: 1, attempt: 1, worker_id: null, started_at: null })
       assert.deepStrictEqual(job.error, { kind: "Lost", message: "worker w1 stopped renewing its lease" })
       assert.strictEqual((yield* Effect.flip(queue.complete(fence, 1)))._tag, "LeaseLost")
-      assert.deepStrictEqual(yield* queue.renew([fence]), [fence])
+      assert.deepStrictEqual(yield* queue.renew({ worker_id: worker(), fences: [fence] }), [fence])
       const again = yield* claimOne("w2")
       assert.strictEqual(again.job.attempt, 2)
       assert.strictEqual((yield* Effect.flip(queue.complete(fence, 1)))._tag, "LeaseLost")
-      assert.strictEqual((yield* queue.complete(again.fence, 1)).status, "completed")
+      assert.strictEqual((yield* complete(again.fence, 1)).status, "completed")
     })
   )
 
@@ -60,23 +63,65 @@ export const tickSuite = (layer: QueueLayer): void => {
   )
 
   test(
-    "after an outage no lease ends before one full lease has passed",
+    "outageRequeuesNothing: after an outage no lease ends before one full lease has passed",
     Effect.gen(function* () {
       const queue = yield* JobQueue
       const time = yield* StoreTime
       yield* submit("renewed")
       yield* submit("dead")
-      const [renewed] = yield* claim({ limit: 2 })
+      const [renewed] = yield* claim()
+      yield* claim({ worker: "dead" })
       yield* queue.tick
       yield* time.pass("5 minutes")
       assert.deepStrictEqual((yield* queue.tick).lost, [])
-      assert.deepStrictEqual(yield* queue.renew([renewed!.fence]), [])
+      assert.deepStrictEqual(yield* queue.renew({ worker_id: worker(), fences: [renewed!.fence] }), [])
       yield* time.pass("20 seconds")
       assert.deepStrictEqual((yield* queue.tick).lost, [])
-      assert.deepStrictEqual(yield* queue.renew([renewed!.fence]), [])
+      assert.deepStrictEqual(yield* queue.renew({ worker_id: worker(), fences: [renewed!.fence] }), [])
       yield* time.pass("15 seconds")
       assert.deepStrictEqual((yield* queue.tick).lost, [jobId("dead")])
-      assert.strictEqual((yield* queue.complete(renewed!.fence, 1)).status, "completed")
+      assert.strictEqual((yield* complete(renewed!.fence, 1)).status, "completed")
+    })
+  )
+
+  test(
+    "halfFleetDeadJobsReturn: the jobs of many dead workers come back, those of the living stay",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const time = yield* StoreTime
+      const workers = Array.from({ length: 40 }, (_, n) => `w${n}`)
+      yield* queue.submitMany(
+        Array.from({ length: 120 }, (_, n) => ({
+          id: jobId(`j${n}`),
+          request: request({ service_required: "simulation", max_retries: 1 })
+        }))
+      )
+      const fleet = yield* Effect.forEach(workers, (name) =>
+        Effect.map(claim({ worker: name, limit: 3 }), (held) => ({ name, held }))
+      )
+      const [living, dead] = [fleet.slice(0, 20), fleet.slice(20)]
+      const lost: Array<string> = []
+      for (let passed = 0; passed < 60; passed += 10) {
+        for (const { held, name } of living) {
+          yield* queue.renew({ worker_id: worker(name), fences: held.map(({ fence }) => fence) })
+        }
+        yield* time.pass("10 seconds")
+        let more = true
+        while (more) {
+          const report = yield* queue.tick
+          lost.push(...report.lost)
+          more = report.lost.length > 0
+        }
+      }
+      const expected = dead.flatMap(({ held }) => held.map(({ job }) => String(job.id)))
+      assert.sameMembers(lost, expected)
+      const again = yield* claim({ worker: "new", limit: 60 })
+      assert.sameMembers(
+        again.map(({ job }) => String(job.id)),
+        expected
+      )
+      assert.isTrue(again.every(({ job }) => job.attempt === 2 && job.retry_count === 1))
+      for (const { held } of living) for (const { fence } of held) yield* queue.complete(fence, 1)
     })
   )
 
@@ -150,7 +195,7 @@ export const tickSuite = (layer: QueueLayer): void => {
   )
 
   test(
-    "one tick does at most 100 things and says when more are due",
+    "one tick does a bounded number of things and says when more are due",
     Effect.gen(function* () {
       const queue = yield* JobQueue
       const time = yield* StoreTime
@@ -158,15 +203,10 @@ export const tickSuite = (layer: QueueLayer): void => {
       yield* queue.tick
       yield* time.pass("30 seconds")
       const promoted: Array<string> = []
-      for (const [count, more] of [
-        [100, true],
-        [100, true],
-        [30, false],
-        [0, false]
-      ] as const) {
+      while (promoted.length < 230) {
         const report = yield* queue.tick
-        assert.strictEqual(report.promoted.length, count)
-        assert.strictEqual(report.more, more)
+        assert.strictEqual(report.promoted.length, Math.min(tickBound, 230 - promoted.length))
+        if (report.promoted.length === tickBound) assert.isTrue(report.more)
         promoted.push(...report.promoted)
       }
       assert.strictEqual(new Set(promoted).size, 230)
@@ -180,7 +220,7 @@ export const tickSuite = (layer: QueueLayer): void => {
       const time = yield* StoreTime
       for (let n = 0; n < 150; n++) yield* submit(n, { run_at: yield* inSeconds(10) })
       yield* time.pass("30 seconds")
-      const reports = yield* Effect.replicateEffect(queue.tick, 8, { concurrency: "unbounded" })
+      const reports = yield* Effect.replicateEffect(queue.tick, 9, { concurrency: "unbounded" })
       const promoted = reports.flatMap((report) => report.promoted)
       assert.strictEqual(promoted.length, 150)
       assert.strictEqual(new Set(promoted).size, 150)
@@ -202,7 +242,7 @@ export const tickSuite = (layer: QueueLayer): void => {
       yield* submit("waiting")
       yield* time.pass("50 minutes")
       assert.strictEqual((yield* queue.tick).forgotten, 0)
-      assert.strictEqual((yield* queue.complete(completed!.fence, 2)).result, 1)
+      assert.strictEqual((yield* complete(completed!.fence, 2)).result, 1)
       yield* time.pass("11 minutes")
       assert.strictEqual((yield* queue.tick).forgotten, 4)
       assert.strictEqual((yield* queue.tick).forgotten, 0)
@@ -216,16 +256,6 @@ export const tickSuite = (layer: QueueLayer): void => {
         [jobId("waiting")]
       )
       assert.strictEqual((yield* submit("completed", { payload: "another" })).status, "pending")
-    })
-  )
-
-  test(
-    "waiting for work ends by itself",
-    Effect.gen(function* () {
-      const queue = yield* JobQueue
-      const waiting = yield* Effect.forkChild(queue.awaitWork(["simulation"]), { startImmediately: true })
-      yield* TestClock.adjust("10 seconds")
-      yield* Fiber.join(waiting)
     })
   )
 
