@@ -34,10 +34,17 @@ export class JobNotFound extends Schema.TaggedError<JobNotFound>("@muster/core/j
 /** No registered worker could ever run the job, and it asked not to wait for one. */
 export class NotMatchable extends Schema.TaggedError<NotMatchable>("@muster/core/job/JobErrors/NotMatchable")(
   "NotMatchable",
-  { service_required: Schema.String }
+  {
+    service_required: Schema.String,
+    /** Some worker accepts the job type; what keeps it from this job is something else that one of them asks. */
+    type_accepted: Schema.Boolean
+  }
 ) {
   override get message() {
-    return `no registered worker accepts ${this.service_required}`
+    return this.type_accepted
+      ? `registered workers accept ${this.service_required}, but none of them may run this job: ` +
+          "its requirements are not met, or its customer or workflow is not taken"
+      : `no registered worker accepts ${this.service_required}`
   }
 }
 

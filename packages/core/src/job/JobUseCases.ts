@@ -1,17 +1,18 @@
 /**
  * Commands on jobs. A store decides each in one atomic step; what a rule decides is decided here and handed to it.
  */
-import { Duration, Effect, Option, Random, Schema } from "effect"
+import { Array, Duration, Effect, Option, Random, Schema } from "effect"
 import { afterFailure, type ConnectorFailure } from "../connector/ConnectorFailure.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
 import { type ClaimRequest, type FailedFilter, JobQueue } from "./internal/JobQueue.ts"
 import { type Fence, type Job, type IfUnmatchable, JobId, type JobRequest, type Progress } from "./Job.ts"
 import { NotMatchable } from "./JobErrors.ts"
+import * as RequirementClass from "./RequirementClass.ts"
 
 /** An id for a job whose caller gave none: random, so that submitting needs no round trip for it. */
 const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.randomUUID()))
 
-/** How long a submit waits to be told who accepts the job: what takes longer is not worth a late answer. */
+/** How long a submit waits to be told who matches the job: what takes longer is not worth a late answer. */
 const matchingWithin = Duration.millis(300)
 
 /** A job as a caller submits it. */
@@ -21,8 +22,15 @@ export interface Submission {
   readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
 }
 
+/** Why nobody who is registered could run a job. */
+const notMatchable = Effect.fnUntraced(function* (service_required: string) {
+  const workers = yield* WorkerRepository
+  const type_accepted = yield* workers.acceptsType(service_required)
+  return yield* new NotMatchable({ service_required, type_accepted })
+})
+
 /**
- * Stores a job, and says how many workers accept it: null when the registry cannot be asked now. Taking jobs needs the
+ * Stores a job, and says how many workers match it: null when the registry cannot be asked now. Taking jobs needs the
  * queue alone, except for a job that asks to be rejected.
  *
  * The same id with an equal request finds the job that is there; with another request it is refused.
@@ -33,7 +41,7 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   const { request } = submission
   const id = submission.id ?? (yield* newJobId)
   const mayWait = submission.if_unmatchable !== "reject"
-  const counts = workers.accepting(request.service_required)
+  const counts = workers.accepting(request)
   const matching = yield* mayWait
     ? counts.pipe(
         Effect.timeoutOrElse({ duration: matchingWithin, orElse: () => Effect.succeed(null) }),
@@ -46,42 +54,40 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   if (!mayWait && matching?.registered === 0) {
     // A job that was accepted once stays accepted, however the fleet has changed since.
     const known = yield* queue.get(id)
-    if (Option.isNone(known)) return yield* new NotMatchable({ service_required: request.service_required })
+    if (Option.isNone(known)) return yield* notMatchable(request.service_required)
   }
   const { created, job } = yield* queue.submit(id, request)
   return { job, created, matching }
 })
 
-/** Fails when no registered worker accepts the job type and one of the jobs is new. */
-const refuseUnmatchable = Effect.fnUntraced(function* (
-  service_required: string,
-  jobs: ReadonlyArray<Pick<Submission, "id">>
-) {
+/** How many questions a batch asks a store at once. */
+const concurrency = 16
+
+/** Fails when one of the jobs is new and no registered worker matches it. Jobs of one class are asked about together. */
+const refuseUnmatchable = Effect.fnUntraced(function* (submissions: ReadonlyArray<Submission>) {
   const queue = yield* JobQueue
   const workers = yield* WorkerRepository
-  const { registered } = yield* workers.accepting(service_required)
-  if (registered > 0) return
-  for (const { id } of jobs) {
+  const classes = Object.values(Array.groupBy(submissions, ({ request }) => RequirementClass.textOf(request)))
+  const isUnmatchable = ([{ request }]: (typeof classes)[number]) =>
+    Effect.map(workers.accepting(request), ({ registered }) => registered === 0)
+  const unmatchable = yield* Effect.filter(classes, isUnmatchable, { concurrency })
+  for (const { id, request } of unmatchable.flat()) {
     // A job that was accepted once stays accepted, however the fleet has changed since.
     const known = id === undefined ? Option.none() : yield* queue.get(id)
-    if (Option.isNone(known)) return yield* new NotMatchable({ service_required })
+    if (Option.isNone(known)) return yield* notMatchable(request.service_required)
   }
 })
 
 /**
  * Stores jobs in the order given, or none of them, as `submitJob` does each; says their ids and which are new.
- * The registry is asked only for jobs that want to be rejected, once for each job type.
+ * The registry is asked only for jobs that want to be rejected, once for each requirement class.
  *
  * Repeating a batch after a failure is harmless for jobs whose ids the caller gave: an id made here is another one
  * the next time.
  */
 export const submitJobs = Effect.fn("JobUseCases.submitJobs")(function* (submissions: ReadonlyArray<Submission>) {
   const queue = yield* JobQueue
-  const choosy = submissions.filter(({ if_unmatchable }) => if_unmatchable === "reject")
-  yield* Effect.forEach(
-    Map.groupBy(choosy, ({ request }) => request.service_required),
-    ([service_required, jobs]) => refuseUnmatchable(service_required, jobs)
-  )
+  yield* refuseUnmatchable(submissions.filter(({ if_unmatchable }) => if_unmatchable === "reject"))
   const jobs = yield* Effect.forEach(submissions, ({ id, request }) =>
     Effect.map(id === undefined ? newJobId : Effect.succeed(id), (id) => ({ id, request }))
   )

@@ -7,21 +7,18 @@
  * others says the same of this machine as of none.
  */
 import { canonical } from "../Json.ts"
-import type { Capabilities } from "./Worker.ts"
+import { type Capabilities, inWholeNumbers } from "./Worker.ts"
 
 const machineLabel = "machine_id"
 
 const sorted = <Value extends string | number | boolean>(values: ReadonlyArray<Value>): ReadonlyArray<Value> =>
   [...new Set(values)].toSorted((a, b) => (`${typeof a} ${a}` < `${typeof b} ${b}` ? -1 : 1))
 
-/**
- * Capabilities in the one form that equal ones share. Memory is counted in whole gigabytes, rounded down: measured
- * figures differ by a few bytes from machine to machine, and each would be a kind of its own. Source: broker rule 13.
- */
+/** Capabilities in the one form that equal ones share. */
 export const normalCapabilities = (capabilities: Capabilities): Capabilities => {
   const { customers, hardware, job_types, labels, models, workflow_id } = capabilities
   const { allow = [], deny = [], isolation } = customers ?? {}
-  const whole = Object.entries(hardware ?? {}).map(([name, amount]) => [name, Math.floor(amount)])
+  const whole = inWholeNumbers(hardware ?? {})
   const labelled = Object.entries(labels ?? {}).map(([name, value]) => [
     name,
     Array.isArray(value) ? sorted(value as ReadonlyArray<string | number | boolean>) : value
@@ -33,7 +30,7 @@ export const normalCapabilities = (capabilities: Capabilities): Capabilities => 
   }
   return {
     job_types: sorted(job_types),
-    ...(whole.length === 0 ? {} : { hardware: Object.fromEntries(whole) }),
+    ...(Object.keys(whole).length === 0 ? {} : { hardware: whole }),
     ...(models === undefined || models.length === 0 ? {} : { models: sorted(models) }),
     ...(labelled.length === 0 ? {} : { labels: Object.fromEntries(labelled) }),
     ...(Object.keys(restricts).length === 0 ? {} : { customers: restricts }),
@@ -51,7 +48,7 @@ export interface Signature {
 /** The signature of these capabilities. */
 export const signatureOf = (capabilities: Capabilities): Signature => {
   const { [machineLabel]: machine, ...others } = capabilities.labels ?? {}
-  return typeof machine === "string"
+  return typeof machine === "string" && machine !== ""
     ? { text: canonical(normalCapabilities({ ...capabilities, labels: others })), machine }
     : { text: canonical(normalCapabilities(capabilities)), machine: "" }
 }

@@ -36,6 +36,14 @@ export const Hardware = Schema.Struct({
   cpu_cores: Schema.optionalKey(amount),
   ram_gb: Schema.optionalKey(amount)
 })
+export type Hardware = typeof Hardware.Type
+
+/**
+ * The same in whole numbers, rounded down: measured figures differ by a few bytes from machine to machine, and each
+ * would be a kind of its own. Source: broker rule 13.
+ */
+export const inWholeNumbers = (hardware: Hardware): Hardware =>
+  Object.fromEntries(Object.entries(hardware).map(([name, amount]) => [name, Math.floor(amount)]))
 
 /** What a worker offers. Job types are what jobs ask for in `service_required`, never names of internal services. */
 export const Capabilities = Schema.Struct({
@@ -90,6 +98,8 @@ export type WorkerRegistration = typeof WorkerRegistration.Type
 export const WorkerUpdate = Schema.Struct({
   ...offer,
   instance_id: InstanceId,
+  /** Takes the place of all that was said before; without it that stays. */
+  metadata: Schema.optionalKey(WorkerMetadata),
   /** The instance this one knows to be gone, as a process on the same host can: it is replaced however lately it beat. */
   replaces: Schema.optionalKey(InstanceId)
 })
@@ -106,7 +116,10 @@ const record = {
   unhealthy_job_types: Schema.Array(Name)
 }
 
-/** A worker about to be stored: the store adds the status and, by its own clock, the times. */
+/**
+ * A worker about to be stored. The store adds the status and, by its own clock, the times; a new worker stands open, and
+ * one that is stored again stands as before.
+ */
 export const NewWorker = Schema.Struct(record)
 export type NewWorker = typeof NewWorker.Type
 
@@ -122,6 +135,7 @@ export const predecessors = (to: WorkerStatus): ReadonlyArray<WorkerStatus> =>
 
 export class Worker extends Schema.Class<Worker>("@muster/core/worker/Worker")({
   ...record,
+  standing: WorkerStanding,
   status: WorkerStatus,
   registered_at: Schema.DateTimeUtc,
   status_changed_at: Schema.DateTimeUtc
@@ -141,12 +155,13 @@ export const WorkerWithMetadata = Schema.Struct({
 })
 export type WorkerWithMetadata = typeof WorkerWithMetadata.Type
 
-/** Labels every worker has without being asked for them; what the worker says itself goes first. */
-const withFilledLabels = (
-  capabilities: Capabilities,
-  about: { readonly region: string } & WorkerMetadata
-): Capabilities => ({
+/**
+ * What a worker offers as the registry keeps it: hardware in whole numbers, and the labels that every worker has without
+ * being asked for them; what the worker says itself goes first.
+ */
+const asKept = (capabilities: Capabilities, about: { readonly region: string } & WorkerMetadata): Capabilities => ({
   ...capabilities,
+  ...(capabilities.hardware === undefined ? {} : { hardware: inWholeNumbers(capabilities.hardware) }),
   labels: {
     machine_type: (capabilities.hardware?.gpu_count ?? 0) > 0 ? "gpu" : "api",
     ...(about.worker_type === undefined ? {} : { worker_type: about.worker_type }),
@@ -163,7 +178,7 @@ export const fromRegistration = (registration: WorkerRegistration): NewWorker =>
     id,
     region,
     capacity,
-    capabilities: withFilledLabels(capabilities, { region, ...metadata }),
+    capabilities: asKept(capabilities, { region, ...metadata }),
     machine_id: metadata.machine_id ?? null,
     worker_type: metadata.worker_type ?? null,
     process_name: metadata.process_name ?? null,
@@ -172,19 +187,12 @@ export const fromRegistration = (registration: WorkerRegistration): NewWorker =>
   }
 }
 
-/** The record of `worker` after an update; a new instance starts with no unhealthy job types. */
-export const afterUpdate = (worker: Worker, update: WorkerUpdate): NewWorker => ({
-  id: worker.id,
-  region: update.region,
-  capacity: update.capacity,
-  capabilities: withFilledLabels(update.capabilities, {
-    region: update.region,
-    ...(worker.machine_id === null ? {} : { machine_id: worker.machine_id }),
-    ...(worker.worker_type === null ? {} : { worker_type: worker.worker_type })
-  }),
-  machine_id: worker.machine_id,
-  worker_type: worker.worker_type,
-  process_name: worker.process_name,
-  instance_id: update.instance_id,
-  unhealthy_job_types: []
+const metadataOf = ({ machine_id, process_name, worker_type }: Worker): WorkerMetadata => ({
+  ...(machine_id === null ? {} : { machine_id }),
+  ...(worker_type === null ? {} : { worker_type }),
+  ...(process_name === null ? {} : { process_name })
 })
+
+/** The record of `worker` after an update; a new instance starts with no unhealthy job types. */
+export const afterUpdate = (worker: Worker, update: WorkerUpdate): NewWorker =>
+  fromRegistration({ metadata: metadataOf(worker), ...update, id: worker.id })

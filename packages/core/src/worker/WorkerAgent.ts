@@ -34,12 +34,21 @@ const untilReached = <A, E extends { readonly _tag: string; readonly message: st
     Effect.retry({ while: isUnreachable, schedule: whileAway })
   )
 
+/** What the registry is told when it knows the worker already. */
+const updateOf = ({ capabilities, capacity, instance_id, metadata, region }: AgentOptions["registration"]) => ({
+  region,
+  capacity,
+  capabilities,
+  instance_id,
+  ...(metadata === undefined ? {} : { metadata })
+})
+
 /** Takes the place of a known worker of this id, as soon as its known instance has fallen silent. */
 const succeed = Effect.fnUntraced(function* (options: AgentOptions) {
   const { beatInterval, isGone, registration } = options
   const registry = yield* RegistryAccess
-  const { capabilities, capacity, id, instance_id, region } = registration
-  const update = { region, capacity, capabilities, instance_id }
+  const { id } = registration
+  const update = updateOf(registration)
   let firstSeen: DateTime.Utc | undefined
   let gone: string | undefined
 
@@ -79,6 +88,7 @@ const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
   // The first beat at once: it is what makes the worker active.
   yield* Effect.ignore(registry.beat(registration.id))
   yield* Effect.logInfo(`worker ${worker.id} is registered and accepts ${worker.capabilities.job_types.join(", ")}`)
+  return worker
 })
 
 /**
@@ -87,11 +97,11 @@ const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
  */
 const beating = Effect.fnUntraced(function* (options: AgentOptions) {
   const registry = yield* RegistryAccess
-  const { capabilities, capacity, id, instance_id, region } = options.registration
+  const { id } = options.registration
   const longSilence = Duration.toNanosUnsafe(options.beatInterval) * 3n
   let heardAt = yield* Clock.currentTimeNanos
 
-  const confirm = registry.update(id, { region, capacity, capabilities, instance_id })
+  const confirm = registry.update(id, updateOf(options.registration))
   const round = Effect.gen(function* () {
     const silence = (yield* Clock.currentTimeNanos) - heardAt
     if (silence > longSilence) yield* confirm

@@ -1,9 +1,10 @@
 /** Reading the registry. Source: document 004. */
 import { Duration, Effect, Option } from "effect"
 import { JobQueue } from "../job/internal/JobQueue.ts"
+import type { JobId } from "../job/Job.ts"
 import { HeartbeatStore } from "./internal/HeartbeatStore.ts"
 import { type ListWorkers, WorkerRepository } from "./internal/WorkerRepository.ts"
-import type { Worker, WorkerId, WorkerStatus, WorkerWithMetadata } from "./Worker.ts"
+import type { Occupancy, Worker, WorkerId, WorkerStanding, WorkerStatus, WorkerWithMetadata } from "./Worker.ts"
 import { WorkerNotFound } from "./WorkerErrors.ts"
 
 export const getWorker = Effect.fn("WorkerQueries.getWorker")(function* (id: WorkerId) {
@@ -46,6 +47,12 @@ export const getHeartbeatHistory = Effect.fn("WorkerQueries.getHeartbeatHistory"
 /** How long to wait for the queue: an operator needs the list of workers most when the queue is in trouble. */
 const queueWithin = Duration.seconds(1)
 
+const occupancyOf = (standing: WorkerStanding, jobs: ReadonlyArray<JobId> | null): Occupancy | null => {
+  if (standing !== "open") return standing
+  if (jobs === null) return null
+  return jobs.length === 0 ? "idle" : "busy"
+}
+
 const withMetadata = Effect.fnUntraced(function* (workers: ReadonlyArray<Worker>) {
   const heartbeats = yield* HeartbeatStore
   const queue = yield* JobQueue
@@ -63,7 +70,7 @@ const withMetadata = Effect.fnUntraced(function* (workers: ReadonlyArray<Worker>
     return {
       ...worker,
       last_heartbeat_at: beats.get(worker.id) ?? null,
-      occupancy: current_jobs === null ? null : current_jobs.length === 0 ? "idle" : "busy",
+      occupancy: occupancyOf(worker.standing, current_jobs),
       current_jobs
     }
   })

@@ -1,12 +1,13 @@
 /**
- * The checks that move workers between states, and the fibers that run them. Any number of servers may run them at
+ * The checks that move workers between states, and the fibers that run them and look after the registry. Any number of servers may run them at
  * once: each check is one conditional statement, so a worker changes state once. Source: document 004.
  */
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { recurring } from "../Recurring.ts"
 import { HeartbeatStore } from "./internal/HeartbeatStore.ts"
 import { RegistrySettings } from "./RegistrySettings.ts"
 import type { WorkerId } from "./Worker.ts"
+import * as WorkerStandings from "./WorkerStandings.ts"
 import * as WorkerUseCases from "./WorkerUseCases.ts"
 
 const logMoved = (ids: ReadonlyArray<WorkerId>, what: string) =>
@@ -51,13 +52,23 @@ const pruneHeartbeats = Effect.gen(function* () {
   yield* heartbeats.prune(heartbeatHistory)
 })
 
-/** Starts the three fibers, and the one that bounds the history, for as long as the surrounding scope. */
+/** How long the queue may differ from the registry in who may claim, after one of them was away. */
+const standingsInterval = Duration.seconds(30)
+
+/** The queue follows the registry in who may claim. */
+const standingsCheck = WorkerStandings.reconcile.pipe(Effect.tap((ids) => logMoved(ids, "stand anew in the queue")))
+
+/**
+ * Starts the three fibers, the one that bounds the history, and the one by which the queue follows the registry, for as
+ * long as the surrounding scope.
+ */
 export const startScheduledJobs = Effect.gen(function* () {
   const { activationInterval, reactivationInterval, staleInterval } = yield* RegistrySettings
   yield* recurring("activation", activationInterval, activationCheck)
   yield* recurring("stale-detection", staleInterval, staleCheck)
   yield* recurring("reactivation", reactivationInterval, reactivationCheck)
   yield* recurring("heartbeat-history", staleInterval, pruneHeartbeats)
+  yield* recurring("worker-standings", standingsInterval, standingsCheck)
 })
 
 export const layer = Layer.effectDiscard(startScheduledJobs)

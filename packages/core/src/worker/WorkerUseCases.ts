@@ -1,9 +1,10 @@
 /**
  * Commands on workers. Each is one change; none of them waits for another process. Source: document 004.
  */
-import { type Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { InvalidStateTransition } from "../InvalidStateTransition.ts"
 import { JobQueue } from "../job/internal/JobQueue.ts"
+import * as CapabilityCheck from "./CapabilityCheck.ts"
 import { HeartbeatStore } from "./internal/HeartbeatStore.ts"
 import { WorkerRepository } from "./internal/WorkerRepository.ts"
 import { MassLossBrake } from "./MassLossBrake.ts"
@@ -11,53 +12,101 @@ import { RegistrySettings } from "./RegistrySettings.ts"
 import {
   afterUpdate,
   fromRegistration,
+  type Worker,
   type WorkerId,
   type WorkerRegistration,
+  type WorkerStanding,
   type WorkerStatus,
   type WorkerUpdate
 } from "./Worker.ts"
-import { InvalidConfiguration, WorkerNotFound } from "./WorkerErrors.ts"
+import { WorkerNotFound } from "./WorkerErrors.ts"
 import { getWorker } from "./WorkerQueries.ts"
+import * as WorkerStandings from "./WorkerStandings.ts"
 
-const requireDistinct = (path: string, values: ReadonlyArray<string> | undefined) => {
-  const twice = values?.find((value, at) => values.indexOf(value) !== at)
-  return twice === undefined
-    ? Effect.void
-    : Effect.fail(new InvalidConfiguration({ path, detail: `${twice} is named twice` }))
-}
+/** How long a worker that enrols waits until the queue knows that it may claim. */
+const queueWithin = Duration.seconds(1)
 
-/** Adds a worker as pending. Of concurrent registrations of one id exactly one wins. */
+/**
+ * Tells the queue how a worker stands that has just enrolled: one that was unregistered before may claim again. The
+ * registry has decided already, so a queue that is away refuses nobody; it is told when it is back.
+ */
+const enrolled = (worker: Worker) =>
+  WorkerStandings.tell(worker.id, worker.standing).pipe(
+    Effect.timeoutOption(queueWithin),
+    Effect.ignore({ log: "Debug" }),
+    Effect.as(worker)
+  )
+
+/** Adds a worker as pending and open. Of concurrent registrations of one id exactly one wins. */
 export const registerWorker = Effect.fn("WorkerUseCases.registerWorker")(function* (registration: WorkerRegistration) {
-  yield* requireDistinct("capabilities.job_types", registration.capabilities?.job_types)
+  if (registration.capabilities !== undefined) yield* CapabilityCheck.check(registration.capabilities)
   const workers = yield* WorkerRepository
-  return yield* workers.insert(fromRegistration(registration))
+  return yield* enrolled(yield* workers.insert(fromRegistration(registration)))
 })
 
 /**
- * Puts a worker that came back, or whose offer changed, in place of its old record. Another instance under the same
- * id is refused while the known one beats, and takes its place when it does not.
+ * Puts a worker that came back, or whose offer changed, in place of its old record; a paused or draining one stays so.
+ * Another instance under the same id is refused while the known one beats, and takes its place when it does not.
  */
 export const updateWorker = Effect.fn("WorkerUseCases.updateWorker")(function* (id: WorkerId, update: WorkerUpdate) {
-  yield* requireDistinct("capabilities.job_types", update.capabilities.job_types)
+  yield* CapabilityCheck.check(update.capabilities)
   const workers = yield* WorkerRepository
   const { heartbeatTimeout } = yield* RegistrySettings
   const worker = yield* getWorker(id)
-  return yield* workers.replace(afterUpdate(worker, update), {
+  const replaced = yield* workers.replace(afterUpdate(worker, update), {
     aliveWithin: heartbeatTimeout,
     gone: update.replaces ?? null
   })
+  return yield* enrolled(replaced)
 })
 
 /**
- * Removes a worker; the jobs it holds wait again without having used a retry. When the process dies in between, the
- * jobs come back by the end of their leases, and repeating the call hands them back at once.
+ * Removes a worker, which can claim no more; the jobs it holds wait again without having used a retry. When the process
+ * dies in between, the jobs come back by the end of their leases, and repeating the call hands them back at once.
  */
 export const unregisterWorker = Effect.fn("WorkerUseCases.unregisterWorker")(function* (id: WorkerId) {
   const workers = yield* WorkerRepository
   const queue = yield* JobQueue
   const removed = yield* workers.remove(id)
+  yield* WorkerStandings.tell(id, "gone")
   const returned = yield* queue.giveBackAll(id)
   if (!removed && returned.length === 0) return yield* new WorkerNotFound({ id })
+})
+
+/** The registry first: when the queue is away the call fails, and the queue follows the registry once it is back. */
+const setStanding = Effect.fnUntraced(function* (id: WorkerId, standing: WorkerStanding) {
+  const workers = yield* WorkerRepository
+  const found = yield* workers.setStanding(id, standing)
+  if (Option.isNone(found)) return yield* new WorkerNotFound({ id })
+  yield* WorkerStandings.tell(id, standing)
+  return found.value
+})
+
+/** The worker keeps the jobs it holds and is given no more, until it is resumed. Repeating it changes nothing. */
+export const pauseWorker = Effect.fn("WorkerUseCases.pauseWorker")(function* (id: WorkerId) {
+  return yield* setStanding(id, "paused")
+})
+
+/**
+ * The worker is to become free, for good or until it is resumed: it is given no more jobs, and finishes those it holds
+ * or, with `return`, has them handed back at once, without using a retry. Repeating it changes nothing; a call that
+ * failed before the jobs were handed back has to be repeated for that.
+ */
+export const drainWorker = Effect.fn("WorkerUseCases.drainWorker")(function* (
+  id: WorkerId,
+  options: { readonly jobs: "finish" | "return" }
+) {
+  const worker = yield* setStanding(id, "draining")
+  if (options.jobs === "return") {
+    const queue = yield* JobQueue
+    yield* queue.giveBackAll(id)
+  }
+  return worker
+})
+
+/** The worker is given jobs again. Repeating it changes nothing. */
+export const resumeWorker = Effect.fn("WorkerUseCases.resumeWorker")(function* (id: WorkerId) {
+  return yield* setStanding(id, "open")
 })
 
 /**

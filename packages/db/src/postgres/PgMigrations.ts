@@ -10,10 +10,11 @@ import { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as AdvisoryLock from "./AdvisoryLock.ts"
 import { registry } from "./migrations/0001_registry.ts"
+import { kinds } from "./migrations/0002_kinds.ts"
 import * as PgFailure from "./PgFailure.ts"
 
 const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({ "0001_registry": registry }),
+  loader: Migrator.fromRecord({ "0001_registry": registry, "0002_kinds": kinds }),
   table: "muster_migrations"
 })
 

@@ -5,15 +5,17 @@
  * lock and moves nobody while the same check runs on another server: that one is moving them. So a worker is moved
  * once, and servers whose checks coincide neither wait for nor deadlock with one another.
  */
-import { NewWorker, Worker, WorkerId } from "@muster/core/worker/Worker"
+import { NewWorker, Worker, WorkerId, type WorkerStanding } from "@muster/core/worker/Worker"
 import { LiveTwin, WorkerAlreadyExists, WorkerNotFound } from "@muster/core/worker/WorkerErrors"
 import { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
-import { Cache, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Duration, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import * as AdvisoryLock from "./AdvisoryLock.ts"
+import * as CapabilityKey from "./CapabilityKey.ts"
 import { repository } from "./PgFailure.ts"
 import { ago } from "./StoreTime.ts"
+import * as WorkerCensus from "./WorkerCensus.ts"
 
 /** A worker as it is read: timestamps come as `Date`, json as its value. */
 const Row = Schema.Struct({
@@ -22,11 +24,10 @@ const Row = Schema.Struct({
   status_changed_at: Schema.DateTimeUtcFromDate
 }).pipe(Schema.decodeTo(Worker))
 
-/** The columns of `workers`; the job types stand beside the capabilities for their index. */
+/** The columns of `workers` that a worker says. */
 const toColumns = (worker: typeof NewWorker.Encoded) => ({
   ...worker,
-  capabilities: JSON.stringify(worker.capabilities),
-  job_types: worker.capabilities.job_types
+  capabilities: JSON.stringify(worker.capabilities)
 })
 
 const Known = Schema.Struct({
@@ -38,13 +39,10 @@ const Known = Schema.Struct({
 
 const Ids = Schema.Struct({ ids: Schema.Array(WorkerId) })
 const Report = Schema.Struct({ marked: Schema.Array(WorkerId), held: Schema.NullOr(Schema.Int) })
-const Accepted = Schema.Struct({ active: Schema.Int, registered: Schema.Int })
+const Standing = Schema.Struct({ id: WorkerId, standing: Worker.fields.standing })
 
 /** How long a check over the whole fleet may take. */
 const checkLimit = Duration.seconds(30)
-
-/** How old the counts of `accepting` may be. Counting a job type that all of 100,000 workers accept takes 70 ms. */
-const countsLive = Duration.seconds(1)
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient
@@ -54,15 +52,20 @@ const make = Effect.gen(function* () {
   const insert = SqlSchema.findOneOption({
     Request: NewWorker,
     Result: Row,
-    execute: (worker) => sql`
-      WITH stored AS (
-        INSERT INTO workers ${sql.insert(toColumns(worker))} ON CONFLICT (id) DO NOTHING RETURNING *
-      ), status AS (
-        INSERT INTO worker_status SELECT id, 'pending', registered_at FROM stored RETURNING status, status_changed_at
-      ), heartbeat AS (
-        INSERT INTO last_heartbeats SELECT id FROM stored
-      )
-      SELECT stored.*, status, status_changed_at FROM stored, status`
+    execute: (worker) => {
+      const { capability_key, machine_key } = CapabilityKey.keysOf(worker.capabilities)
+      return sql`
+        WITH stored AS (
+          INSERT INTO workers ${sql.insert(toColumns(worker))} ON CONFLICT (id) DO NOTHING RETURNING *
+        ), status AS (
+          INSERT INTO worker_status (worker_id, status, status_changed_at, capability_key, machine_key)
+          SELECT id, 'pending', registered_at, ${capability_key}, ${machine_key} FROM stored
+          RETURNING status, status_changed_at
+        ), heartbeat AS (
+          INSERT INTO last_heartbeats SELECT id FROM stored
+        )
+        SELECT stored.*, status, status_changed_at FROM stored, status`
+    }
   })
 
   const lockKnown = SqlSchema.findOneOption({
@@ -84,11 +87,17 @@ const make = Effect.gen(function* () {
       FOR NO KEY UPDATE OF w, s, l`
   })
 
-  const update = ({ id, ...columns }: ReturnType<typeof toColumns>, anew: boolean) => sql`
-    WITH offer AS (
-      UPDATE workers SET ${sql.update(columns)} WHERE id = ${id}
-    )
-    UPDATE worker_status SET status = 'pending', status_changed_at = now() WHERE worker_id = ${id} AND ${anew}`
+  const update = (worker: NewWorker, anew: boolean) => {
+    const { id, ...columns } = toColumns(worker)
+    const { capability_key, machine_key } = CapabilityKey.keysOf(worker.capabilities)
+    const now = anew ? sql`, status = 'pending', status_changed_at = now()` : sql``
+    return sql`
+      WITH offer AS (
+        UPDATE workers SET ${sql.update(columns)} WHERE id = ${id}
+      )
+      UPDATE worker_status SET capability_key = ${capability_key}, machine_key = ${machine_key}${now}
+      WHERE worker_id = ${id}`
+  }
 
   const find = SqlSchema.findOneOption({
     Request: WorkerId,
@@ -110,7 +119,7 @@ const make = Effect.gen(function* () {
       if (known.another && known.instance_id !== null && known.alive_at !== null && known.instance_id !== unless.gone) {
         return yield* new LiveTwin({ id, instance_id: known.instance_id, last_heartbeat_at: known.alive_at })
       }
-      yield* update(toColumns(worker), known.another)
+      yield* update(worker, known.another)
       const stored = yield* find(id)
       return yield* Effect.fromOption(stored)
     }).pipe(sql.withTransaction)
@@ -210,23 +219,26 @@ const make = Effect.gen(function* () {
       SELECT ARRAY(SELECT worker_id FROM moved) AS ids`
   })
 
-  const count = SqlSchema.findOne({
-    Request: Schema.String,
-    Result: Accepted,
-    execute: (jobType) => sql`
-      SELECT (count(*) FILTER (WHERE s.status = 'active'))::int AS active, count(*)::int AS registered
-      FROM workers w JOIN worker_status s ON s.worker_id = w.id
-      WHERE w.job_types @> ${[jobType]}`
+  const setStanding = SqlSchema.findOneOption({
+    Request: Standing,
+    Result: Row,
+    execute: ({ id, standing }) => sql`
+      WITH set AS (
+        UPDATE workers SET standing = ${standing} WHERE id = ${id} RETURNING *
+      )
+      SELECT set.*, s.status, s.status_changed_at FROM set JOIN worker_status s ON s.worker_id = set.id`
   })
-  const counts = yield* Cache.makeWith(count, {
-    capacity: 10_000,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? countsLive : Duration.zero)
+
+  const standings = SqlSchema.findAll({
+    Request: Schema.Array(WorkerId),
+    Result: Standing,
+    execute: (ids) => sql`
+      SELECT id, standing FROM workers WHERE id = ANY(${ids}::text[])
+      UNION
+      SELECT id, standing FROM workers WHERE standing <> 'open'`
   })
-  /** That nobody accepts a job type is said of this moment: a worker may just have been registered for it. */
-  const accepting = (jobType: string) =>
-    Effect.flatMap(Cache.get(counts, jobType), (known) =>
-      known.registered > 0 ? Effect.succeed(known) : count(jobType)
-    )
+
+  const census = yield* WorkerCensus.make
 
   return WorkerRepository.of({
     insert: Effect.fn("PgWorkerRepository.insert")(function* (worker) {
@@ -259,9 +271,16 @@ const make = Effect.gen(function* () {
         repository("WorkerRepository.reactivateOffline", checkLimit)
       )
     ),
-    accepting: Effect.fn("PgWorkerRepository.accepting")((jobType) =>
-      accepting(jobType).pipe(repository("WorkerRepository.accepting"))
+    setStanding: Effect.fn("PgWorkerRepository.setStanding")((id, standing) =>
+      setStanding({ id, standing }).pipe(repository("WorkerRepository.setStanding"))
     ),
+    standings: Effect.fn("PgWorkerRepository.standings")((ids) =>
+      standings(ids).pipe(
+        Effect.map((found) => new Map<WorkerId, WorkerStanding>(found.map(({ id, standing }) => [id, standing]))),
+        repository("WorkerRepository.standings", checkLimit)
+      )
+    ),
+    ...census,
     ping: sql`SELECT 1 FROM workers LIMIT 1`.pipe(
       repository("WorkerRepository.ping"),
       Effect.asVoid,

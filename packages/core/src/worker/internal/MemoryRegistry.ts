@@ -3,6 +3,7 @@
  * the checks of the scheduler need workers and beats in one atomic step.
  */
 import { Clock, Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import { matches } from "../../job/Matching.ts"
 import { type NewWorker, Worker, type WorkerId, type WorkerStatus } from "../Worker.ts"
 import { LiveTwin, WorkerAlreadyExists, WorkerNotFound } from "../WorkerErrors.ts"
 import { HeartbeatStore } from "./HeartbeatStore.ts"
@@ -59,7 +60,13 @@ const makeRepository = Effect.gen(function* () {
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
         if (rows.has(worker.id)) return Effect.fail(new WorkerAlreadyExists({ id: worker.id }))
         const at = DateTime.makeUnsafe(now)
-        const stored = new Worker({ ...worker, status: "pending", registered_at: at, status_changed_at: at })
+        const stored = new Worker({
+          ...worker,
+          standing: "open",
+          status: "pending",
+          registered_at: at,
+          status_changed_at: at
+        })
         rows.set(worker.id, { worker: stored, beats: [] })
         return Effect.succeed(stored)
       }),
@@ -117,12 +124,32 @@ const makeRepository = Effect.gen(function* () {
         return beat > now - Duration.toMillis(timeout) && beat > DateTime.toEpochMillis(row.worker.status_changed_at)
       }),
 
-    accepting: (jobType) =>
+    setStanding: (id, standing) =>
       Effect.sync(() => {
-        const matching = [...rows.values()].filter(({ worker }) => worker.capabilities.job_types.includes(jobType))
+        const row = rows.get(id)
+        if (row === undefined) return Option.none()
+        row.worker = new Worker({ ...row.worker, standing })
+        return Option.some(row.worker)
+      }),
+
+    standings: (ids) =>
+      Effect.sync(() => {
+        const asked = new Set(ids)
+        const found = [...rows.values()].filter(({ worker }) => worker.standing !== "open" || asked.has(worker.id))
+        return new Map(found.map(({ worker }) => [worker.id, worker.standing]))
+      }),
+
+    accepting: (facts) =>
+      Effect.sync(() => {
+        const matching = [...rows.values()].filter(({ worker }) => matches(facts, worker.capabilities))
         const active = matching.filter(({ worker }) => worker.status === "active")
         return { active: active.length, registered: matching.length }
       }),
+
+    acceptsType: (service_required) =>
+      Effect.sync(() =>
+        [...rows.values()].some(({ worker }) => worker.capabilities.job_types.includes(service_required))
+      ),
 
     ping: Effect.void
   })

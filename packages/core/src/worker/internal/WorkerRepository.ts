@@ -6,7 +6,8 @@
  * a worker changes state once, whoever moves it; all times are the store's clock.
  */
 import { Context, type Duration, type Effect, type Option } from "effect"
-import type { NewWorker, Worker, WorkerId, WorkerStatus } from "../Worker.ts"
+import type { JobFacts } from "../../job/Matching.ts"
+import type { NewWorker, Worker, WorkerId, WorkerStanding, WorkerStatus } from "../Worker.ts"
 import type { LiveTwin, RepositoryError, WorkerAlreadyExists, WorkerNotFound } from "../WorkerErrors.ts"
 
 export interface ListWorkers {
@@ -30,7 +31,7 @@ export interface StaleReport {
   readonly held: number | null
 }
 
-/** How many workers accept a job type: those active now, and all that are registered. */
+/** How many workers match a job: those active now, and all that are registered. Their standing does not count. */
 export interface Acceptance {
   readonly active: number
   readonly registered: number
@@ -44,8 +45,8 @@ export class WorkerRepository extends Context.Service<
 
     /**
      * Replaces the offer of a worker. Refused while another instance of it lives: one that is not offline, was heard
-     * from within `aliveWithin`, and is not the one the caller knows to be gone. The status and its time stay, except
-     * that another instance starts anew as pending.
+     * from within `aliveWithin`, and is not the one the caller knows to be gone. The standing stays, as do the status and
+     * its time, except that another instance starts anew as pending.
      */
     readonly replace: (
       worker: NewWorker,
@@ -83,8 +84,29 @@ export class WorkerRepository extends Context.Service<
     /** Offline workers with a heartbeat within `timeout`, and since they went offline → active. */
     readonly reactivateOffline: (timeout: Duration.Duration) => Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
 
-    /** The counts may be a second old, except that "nobody is registered" is always current. */
-    readonly accepting: (jobType: string) => Effect.Effect<Acceptance, RepositoryError>
+    /** Sets what an operator wants of a worker; none when it is not registered. */
+    readonly setStanding: (
+      id: WorkerId,
+      standing: WorkerStanding
+    ) => Effect.Effect<Option.Option<Worker>, RepositoryError>
+
+    /**
+     * The standing of each of these workers that is registered, and of every other one that is not open. Takes as long
+     * as there are such workers, however many are registered.
+     */
+    readonly standings: (
+      ids: ReadonlyArray<WorkerId>
+    ) => Effect.Effect<ReadonlyMap<WorkerId, WorkerStanding>, RepositoryError>
+
+    /**
+     * How many workers match a job, by `Matching.matches`. The counts may be a second old, except that "nobody is
+     * registered" is of the moment of the call: a worker whose registration was answered before is never overlooked.
+     * Counting takes as long as there are kinds of workers, not workers.
+     */
+    readonly accepting: (facts: JobFacts) => Effect.Effect<Acceptance, RepositoryError>
+
+    /** Whether any registered worker accepts a job type, for whomever and whatever else it asks; may be a second old. */
+    readonly acceptsType: (service_required: string) => Effect.Effect<boolean, RepositoryError>
 
     /** Fails when the registry could not answer now. */
     readonly ping: Effect.Effect<void, RepositoryError>
