@@ -112,8 +112,17 @@ describe("the retry policy", () => {
     assert.deepStrictEqual(afterFailure({ kind: "RateLimited", retry_after_ms: 1_500 }, spent, 0), {
       _tag: "Retry",
       delay: Duration.millis(1_500),
-      usesRetry: false
+      usesRetry: false,
+      elsewhere: false
     })
+  })
+
+  it("leaves what was too much for one worker to another", () => {
+    const elsewhere = FailureKind.literals.filter((kind) => {
+      const next = afterFailure({ kind }, fresh, 0)
+      return next._tag === "Retry" && next.elsewhere
+    })
+    assert.deepStrictEqual(elsewhere, ["ResourceExhausted"])
   })
 
   it("doubles the delay, spreads it over its upper half, and bounds it", () => {

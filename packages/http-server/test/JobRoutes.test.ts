@@ -11,7 +11,7 @@ const failed = Effect.fnUntraced(function* (service_required: string, kind: "Rej
   const nonce = `claim-of-${id}`
   const [job] = yield* JobUseCases.claimJobs({
     worker_id: WorkerId.make("failing"),
-    job_types: [service_required],
+    capabilities: { job_types: [service_required] },
     capacity: 100,
     limit: 1,
     nonce
@@ -50,7 +50,13 @@ layer(server())("the routes of jobs", (it) => {
         id: "said",
         service_required: "simulation",
         payload: { nested: [1, null, { deep: true }] },
-        requirements: {},
+        requirements: {
+          hardware: { gpu_count: 1, gpu_memory_gb: 23.5 },
+          models: ["sdxl", "flux"],
+          labels: { tier: ["gold", 1, true], vram: { gte: 24, lt: 80 }, zone: { not: "c" }, constructor: "x" },
+          exclude: { spot: true },
+          customer_isolation: "strict"
+        },
         priority: 0,
         workflow_id: "w",
         workflow_priority: 100,
@@ -281,7 +287,7 @@ layer(server())("the routes of jobs", (it) => {
       const worker_id = WorkerId.make("runner")
       const [job] = yield* JobUseCases.claimJobs({
         worker_id,
-        job_types: ["run"],
+        capabilities: { job_types: ["run"] },
         capacity: 1,
         limit: 1,
         nonce: "claim-1"
@@ -300,6 +306,56 @@ layer(server())("the routes of jobs", (it) => {
       assert.deepStrictEqual(done.result, { images: [1, 2] })
       const problem = expectProblem(yield* ask("POST", `/jobs/${id}/cancel`), 400, "InvalidStateTransition")
       assert.deepInclude(problem, { subject: "job", from: "completed", to: "cancelled" })
+    })
+  )
+
+  it.effect("show the attempts of a job, with what was reported too late", () =>
+    Effect.gen(function* () {
+      const id = yield* submit({ service_required: "tried" })
+      const attempts = Effect.map(ask("GET", `/jobs/${id}/attempts`), ({ json }) => json.attempts)
+      assert.deepStrictEqual(yield* attempts, [])
+
+      const claim = Effect.fnUntraced(function* (worker: string) {
+        const nonce = `of-${worker}`
+        const [job] = yield* JobUseCases.claimJobs({
+          worker_id: WorkerId.make(worker),
+          capabilities: { job_types: ["tried"] },
+          capacity: 1,
+          limit: 1,
+          nonce
+        })
+        if (job === undefined) return assert.fail("nothing was claimed")
+        return { job_id: job.id, attempt: job.attempt, nonce }
+      })
+      const first = yield* claim("frozen")
+      yield* JobUseCases.startJob(first)
+      yield* JobUseCases.returnJob(first)
+      const second = yield* claim("other")
+      const late = yield* Effect.flip(JobUseCases.completeJob(first, { late: true }))
+      assert.strictEqual(late._tag, "LeaseLost")
+
+      const [returned, holding] = yield* attempts
+      assert.deepInclude(returned, { attempt: 1, worker_id: "frozen", outcome: "returned", error: null })
+      assert.match(returned.assigned_at, /^\d{4}-\d\d-\d\dT/)
+      assert.isString(returned.started_at)
+      assert.isString(returned.ended_at)
+      assert.deepStrictEqual(
+        returned.late_reports.map(({ error, report }: any) => ({ error, report })),
+        [{ error: null, report: "completed" }]
+      )
+      assert.deepInclude(holding, {
+        attempt: 2,
+        worker_id: "other",
+        outcome: null,
+        started_at: null,
+        ended_at: null,
+        late_reports: []
+      })
+
+      const failure = { kind: "Rejected", message: "not this one" } as const
+      yield* JobUseCases.failJob(second, failure, { attempt: 2, retry_count: 0, max_retries: 3 })
+      assert.deepInclude((yield* attempts)[1], { outcome: "failed", error: failure })
+      expectProblem(yield* ask("GET", "/jobs/nobody/attempts"), 404, "JobNotFound")
     })
   )
 })

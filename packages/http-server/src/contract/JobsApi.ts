@@ -1,4 +1,5 @@
 /** Jobs over HTTP: submit, look, cancel, retry. */
+import { Attempt } from "@muster/core/job/Attempt"
 import { IfUnmatchable, Job, JobErrorKind, JobId, JobRequest, JobStatus } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
 import { JsonObject } from "@muster/core/Json"
@@ -116,6 +117,12 @@ export class JobsApi extends HttpApiGroup.make("jobs")
       success: Answer,
       error: [Problems.JobNotFound, ...Problems.commonOfStores]
     }).annotate(OpenApi.Summary, "One job"),
+
+    HttpApiEndpoint.get("attempts", "/jobs/:id/attempts", {
+      params: { id: JobId },
+      success: Schema.Struct({ attempts: Schema.Array(Attempt) }),
+      error: [Problems.JobNotFound, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "What became of each claim of a job, oldest first"),
 
     HttpApiEndpoint.post("cancel", "/jobs/:id/cancel", {
       params: { id: JobId },

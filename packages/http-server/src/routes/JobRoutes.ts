@@ -37,6 +37,12 @@ export const layer = HttpApiBuilder.group(
       list: ({ query }) =>
         JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
       get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
+      attempts: ({ params }) =>
+        JobQueries.getJobAttempts(params.id).pipe(
+          Effect.map((attempts) => ({ attempts })),
+          answered,
+          withStores
+        ),
       cancel: ({ params }) => JobUseCases.cancelJob(params.id).pipe(asJob, answered, withStores),
       retry: ({ params }) => JobUseCases.retryJob(params.id).pipe(asJob, answered, withStores),
       retryFailed: ({ payload }) =>
