@@ -6,7 +6,7 @@
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
 --       the jobs it was given are given again), signature id, machine ("" = none), inbox
--- returns  {"jobs", more, job…}; more is "1" when a bound was reached before a job was found: ask again;
+-- returns  {"jobs", more, job…}; more is "1" when a bound was reached first: ask again for what is left;
 --          {"unknown", id}: this signature is not known here; {"settling", signature}: it is not ready yet
 
 -- How long a job that must not run on this worker is kept from it before it is looked at again.
@@ -90,10 +90,9 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
     local want = math.min(free - (#reply - 2), muster.bound - looked)
     local members, class = muster.next_members(queue, signature, want, repairs)
     if not members then
-      if #reply > 2 then return reply end
       if class then
         reply[2] = "1"
-      else
+      elseif #reply == 2 then
         muster.park(queue, worker_id, signature, claimer.inbox)
       end
       return reply
@@ -116,6 +115,6 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
       end
     end
   end
-  if #reply == 2 then reply[2] = "1" end
+  if #reply - 2 < free then reply[2] = "1" end
   return reply
 end)

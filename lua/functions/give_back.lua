@@ -7,6 +7,6 @@
 
 muster.register("give_back", { "allow-oom" }, function(queue, args)
   return muster.end_attempt(queue, args, "returned", "returned", function(job)
-    muster.wait_again(queue, job, "returned", 0, {})
+    muster.wait_again(queue, job, "returned", 0, { reported = true })
   end)
 end)

@@ -46,6 +46,7 @@ muster.register("renew", { "allow-oom" }, function(queue, args)
     reply[#reply + 1] = holds and "1" or "0"
   end
   if #leases > 0 then redis.call("ZADD", muster.key(queue, "leases"), unpack(leases)) end
-  if all and redis.call("HLEN", muster.held_key(queue, args[2])) > holding then return_unheard_of(queue, args, listed) end
+  local held = redis.call("HLEN", muster.held_key(queue, args[2]))
+  if all and held > holding then return_unheard_of(queue, args, listed) end
   return reply
 end)

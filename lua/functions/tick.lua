@@ -34,10 +34,10 @@ local function lose(queue, job)
   muster.tell_fenced(queue, job)
   if job.timeout and muster.now(queue) >= tonumber(job.assigned_at) + tonumber(job.timeout) then
     local error = '{"kind":"Timeout","message":"ran longer than ' .. job.timeout .. ' ms"}'
-    return muster.fail_attempt(queue, job, "timed_out", error, retry, 1)
+    return muster.fail_attempt(queue, job, "timed_out", error, retry, 1, {})
   end
   local error = '{"kind":"Lost","message":"worker ' .. job.worker_id .. ' stopped renewing its lease"}'
-  muster.fail_attempt(queue, job, "lost", error, retry, 1)
+  muster.fail_attempt(queue, job, "lost", error, retry, 1, {})
 end
 
 muster.register("tick", { "allow-oom" }, function(queue, args)

@@ -146,7 +146,9 @@ function muster.set_standing(queue, worker_id, standing)
   local state = muster.leave_idle(queue, worker_id)
   redis.call("HSET", workers, worker_id, "x " .. (state and state.inbox or ""))
   redis.call("HSET", standings, worker_id, standing)
-  if standing == "gone" then redis.call("ZADD", muster.key(queue, "gone"), muster.integer(muster.now(queue)), worker_id) end
+  if standing == "gone" then
+    redis.call("ZADD", muster.key(queue, "gone"), muster.integer(muster.now(queue)), worker_id)
+  end
 end
 
 -- Forgets workers, at most so many, that are gone for so long that no claim of theirs can be under way.

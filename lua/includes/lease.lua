@@ -25,7 +25,8 @@ function muster.lease_end(queue, job, lease_ms)
 end
 
 -- Ends the attempt that holds a job, which waits again: at once, or after `delay` ms. It keeps its rank. `changes` may
--- have: error (of this attempt), retry_count, avoid (the job is left to others until then).
+-- have: error (of this attempt), retry_count, avoid (the job is left to others until then), reported (the attempt said
+-- itself that it ended, and may say so again).
 function muster.wait_again(queue, job, ended, delay, changes)
   muster.keep_attempt(queue, job, ended, muster.integer(muster.now(queue)), changes.error)
   release(queue, job)
@@ -42,7 +43,8 @@ function muster.wait_again(queue, job, ended, delay, changes)
     "progress", "",
     "assigned_at", "",
     "started_at", "",
-    "ended", ended
+    "ended", ended,
+    "nonce", changes.reported and job.nonce or ""
   )
 end
 
@@ -62,13 +64,16 @@ function muster.finish(queue, job, status, error, ended)
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.
-function muster.fail_attempt(queue, job, ended, error, delay, spent, avoid)
-  if not delay then return muster.finish(queue, job, "failed", error, ended) end
-  muster.wait_again(queue, job, ended, delay, {
-    error = error,
-    retry_count = muster.integer(tonumber(job.retry_count) + spent),
-    avoid = avoid
-  })
+-- `more` goes with the changes of `wait_again`.
+function muster.fail_attempt(queue, job, ended, error, delay, spent, more)
+  if not delay then
+    muster.finish(queue, job, "failed", error, ended)
+    if not more.reported then muster.change(queue, job, "nonce", "") end
+    return
+  end
+  more.error = error
+  more.retry_count = muster.integer(tonumber(job.retry_count) + spent)
+  muster.wait_again(queue, job, ended, delay, more)
 end
 
 -- Lets a failed job wait again at once, with all its retries. It keeps its rank, its attempt number and its error.

@@ -148,11 +148,16 @@ const make = Effect.gen(function* () {
   const claimNext = Effect.fnUntraced(function* (request: ClaimRequest) {
     const { id: signature, machine } = Settling.claimSignature(request.capabilities)
     const asked = { ...request, signature, machine, inbox: inbox.id, leaseMs }
+    const claimed: Array<Job> = []
     for (;;) {
-      const reply = yield* claim(asked)
+      const reply = yield* claim({ ...asked, limit: request.limit - claimed.length })
       if (reply[0] === "unknown") yield* settling.introduce(reply[1], request.capabilities)
       else if (reply[0] === "settling") yield* settling.settleSignature(reply[1])
-      else if (reply[1] === "0") return reply.slice(2) as ReadonlyArray<Job>
+      else {
+        const [, more, ...jobs] = reply
+        claimed.push(...jobs)
+        if (more === "0") return claimed as ReadonlyArray<Job>
+      }
     }
   })
 
