@@ -119,12 +119,9 @@ layer(server())("bad input", (it) => {
     )
   )
 
-  it.effect("that asks for what is not matched yet is refused by its path", () =>
+  it.effect("that could never run is refused by its path", () =>
     storesNothing(
       Effect.gen(function* () {
-        const body = { service_required: "simulation", requirements: { models: ["flux"], labels: { a: 1 } } }
-        const problem = expectProblem(yield* ask("POST", "/jobs", { body }), 400, "InvalidRequest")
-        assert.deepStrictEqual(pathsOf(problem), ["requirements.labels", "requirements.models"])
         const expired = { run_at: "2030-01-02T00:00:00Z", expires_at: "2030-01-02T00:00:00Z" }
         const never = yield* ask("POST", "/jobs", { body: { service_required: "simulation", ...expired } })
         assert.deepStrictEqual(pathsOf(expectProblem(never, 400, "InvalidRequest")), ["expires_at"])

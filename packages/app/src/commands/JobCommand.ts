@@ -1,4 +1,5 @@
 /** `muster job`: submit jobs, look at them, cancel and retry them. */
+import * as IsoTime from "@muster/core/IsoTime"
 import type { JobErrorKind, JobStatus } from "@muster/core/job/Job"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -48,7 +49,7 @@ const optionalTime = (name: string, description: string) =>
   Flag.String(name).pipe(
     Flag.filterMap(
       (text) => Option.map(Option.fromUndefinedOr(Times.parseTime(text)), DateTime.formatIso),
-      () => "Expected a time with its zone, such as 2026-12-31T18:00:00Z"
+      () => `Expected ${IsoTime.expected}`
     ),
     Flag.withMetavar("TIME"),
     Flag.withDescription(description),

@@ -1,4 +1,5 @@
 /** Times and durations as people read and write them. */
+import * as IsoTime from "@muster/core/IsoTime"
 import * as DateTime from "effect/DateTime"
 
 const second = 1_000
@@ -14,18 +15,10 @@ export const parseDuration = (text: string): number | undefined => {
   return amount === undefined ? undefined : Math.round(Number(amount) * units[unit as keyof typeof units])
 }
 
-const zoned = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/
-
-/**
- * The time an ISO text names; undefined when it names none. A text without a zone does not: it would be another time
- * on another machine. Nor does a day that its month has not, which a `Date` takes for one of the next month.
- */
+/** The time an ISO text names; undefined when it names none. */
 export const parseTime = (text: string): DateTime.Utc | undefined => {
-  const [, year, month, dayOfMonth] = (zoned.exec(text) ?? []).map(Number)
-  if (year === undefined || month === undefined || dayOfMonth === undefined) return undefined
-  if (dayOfMonth > new Date(Date.UTC(year, month, 0)).getUTCDate()) return undefined
-  const milliseconds = Date.parse(text)
-  return Number.isNaN(milliseconds) ? undefined : DateTime.makeUnsafe(milliseconds)
+  const milliseconds = IsoTime.parse(text)
+  return milliseconds === undefined ? undefined : DateTime.makeUnsafe(milliseconds)
 }
 
 /** A length of time, rounded down to one unit: `3 s`, `5 min`, `2 h`, `4 d`. */

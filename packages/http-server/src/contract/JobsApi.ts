@@ -2,13 +2,18 @@
 import { Attempt } from "@muster/core/job/Attempt"
 import { IfUnmatchable, Job, JobErrorKind, JobId, JobRequest, JobStatus } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
+import * as IsoTime from "@muster/core/IsoTime"
 import { JsonObject } from "@muster/core/Json"
-import { DateTime, Schema } from "effect"
+import { DateTime, Schema, SchemaTransformation } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { limit } from "./Limit.ts"
 import * as Problems from "./Problems.ts"
 
 const { fields } = JobRequest
+
+const Time = Schema.String.check(
+  Schema.makeFilter((text) => IsoTime.parse(text) !== undefined, { expected: IsoTime.expected })
+).pipe(Schema.decodeTo(Schema.DateTimeUtc, SchemaTransformation.dateTimeUtcFromString))
 
 const issues = (submission: {
   readonly service_required?: string
@@ -41,12 +46,12 @@ export const JobSubmission = Schema.Struct({
   priority: Schema.optionalKey(fields.priority),
   workflow_id: Schema.optionalKey(Name),
   workflow_priority: Schema.optionalKey(fields.priority),
-  workflow_datetime: Schema.optionalKey(Schema.DateTimeUtc),
+  workflow_datetime: Schema.optionalKey(Time),
   customer_id: Schema.optionalKey(Name),
   max_retries: Schema.optionalKey(fields.max_retries),
   timeout_ms: Schema.optionalKey(fields.timeout_ms.members[0]),
-  run_at: Schema.optionalKey(Schema.DateTimeUtc),
-  expires_at: Schema.optionalKey(Schema.DateTimeUtc),
+  run_at: Schema.optionalKey(Time),
+  expires_at: Schema.optionalKey(Time),
   if_unmatchable: Schema.optionalKey(IfUnmatchable),
   metadata: Schema.optionalKey(JsonObject)
 }).check(Schema.makeFilter(issues))
