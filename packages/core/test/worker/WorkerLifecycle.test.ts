@@ -124,7 +124,13 @@ describe("a worker's life", () => {
       const job_id = JobId.make("job-1")
       yield* register()
       yield* queue.submit(job_id, request({ service_required: "simulation" }))
-      yield* queue.claim({ worker_id: id, job_types: ["simulation"], capacity: 1, limit: 1, nonce: "n" })
+      yield* queue.claim({
+        worker_id: id,
+        capabilities: { job_types: ["simulation"] },
+        capacity: 1,
+        limit: 1,
+        nonce: "n"
+      })
       assert.deepStrictEqual((yield* WorkerQueries.getWorkerWithMetadata(id)).current_jobs, [job_id])
       assert.strictEqual((yield* WorkerQueries.getWorkerWithMetadata(id)).occupancy, "busy")
       yield* WorkerUseCases.unregisterWorker(id)
@@ -154,12 +160,61 @@ describe("a worker's life", () => {
     }).pipe(Effect.provide(broker))
   )
 
-  it.effect("may not name a job type twice", () =>
+  it.effect("moves to another machine with what it says of itself, and keeps that when it says nothing", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(register({ capabilities: { job_types: ["a", "b", "a"] } }))
-      assert.strictEqual(error.message, "capabilities.job_types: a is named twice")
+      const metadata = { machine_id: "machine-1", worker_type: "simulation", process_name: "p-0" }
+      yield* register({ metadata, instance_id: "one" })
+      const update = { region: "eu-1", capacity: 1, capabilities: { job_types: ["simulation"] }, instance_id: "one" }
+      const same = yield* WorkerUseCases.updateWorker(id, update)
+      assert.deepInclude(same, metadata)
+      assert.deepInclude(same.capabilities.labels, { machine_id: "machine-1", worker_type: "simulation" })
+      const moved = yield* WorkerUseCases.updateWorker(id, { ...update, metadata: { machine_id: "machine-2" } })
+      assert.deepInclude(moved, { machine_id: "machine-2", worker_type: null, process_name: null })
+      assert.deepStrictEqual(moved.capabilities.labels, {
+        machine_type: "api",
+        machine_id: "machine-2",
+        region: "eu-1"
+      })
     }).pipe(Effect.provide(broker))
   )
+
+  it.effect("has what was measured rounded down", () =>
+    Effect.gen(function* () {
+      const hardware = { gpu_count: 2, gpu_memory_gb: 23.988, cpu_cores: 15.5, ram_gb: 0.4 }
+      const worker = yield* register({ capabilities: { job_types: [], hardware } })
+      assert.deepStrictEqual(worker.capabilities.hardware, {
+        gpu_count: 2,
+        gpu_memory_gb: 23,
+        cpu_cores: 15,
+        ram_gb: 0
+      })
+    }).pipe(Effect.provide(broker))
+  )
+
+  for (const [what, capabilities, message] of [
+    ["name a job type twice", { job_types: ["a", "b", "a"] }, "capabilities.job_types: a is named twice"],
+    ["name a model twice", { models: ["a", "a"] }, "capabilities.models: a is named twice"],
+    ["say a label twice", { labels: { x: ["1", 1, true, 1] } }, "capabilities.labels.x: 1 is named twice"],
+    ["allow a customer twice", { customers: { allow: ["a", "a"] } }, "capabilities.customers.allow: a is named twice"],
+    ["deny a customer twice", { customers: { deny: ["a", "a"] } }, "capabilities.customers.deny: a is named twice"],
+    [
+      "allow a customer and deny it",
+      { customers: { allow: ["a", "b"], deny: ["c", "b"] } },
+      "capabilities.customers: b is both allowed and denied"
+    ]
+  ] as const) {
+    it.effect(`may not ${what}`, () =>
+      Effect.gen(function* () {
+        const offer = { job_types: [], ...capabilities }
+        const error = yield* Effect.flip(register({ capabilities: offer }))
+        assert.strictEqual(error._tag, "InvalidConfiguration")
+        assert.strictEqual(error.message, message)
+        yield* register()
+        const update = { region: "eu-1", capacity: 1, capabilities: offer, instance_id: "one" }
+        assert.strictEqual((yield* Effect.flip(WorkerUseCases.updateWorker(id, update))).message, message)
+      }).pipe(Effect.provide(broker))
+    )
+  }
 })
 
 describe("the mass-loss brake", () => {

@@ -1,4 +1,5 @@
 /** What the contract suites of the registry share. They run on every layer, so they know the ports alone. */
+import type { JobFacts } from "@muster/core/job/Matching"
 import { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
 import { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
 import { type NewWorker, WorkerId } from "@muster/core/worker/Worker"
@@ -20,6 +21,15 @@ export const worker = (id: string, over: Partial<NewWorker> = {}): NewWorker => 
   process_name: null,
   instance_id: null,
   unhealthy_job_types: [],
+  ...over
+})
+
+/** What the matching rule reads of a job. */
+export const facts = (service_required: string, over: Partial<JobFacts> = {}): JobFacts => ({
+  service_required,
+  requirements: {},
+  customer_id: null,
+  workflow_id: null,
   ...over
 })
 
