@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobId, request } from "@muster/core/job/Job"
+import type { JobFacts } from "@muster/core/job/Matching"
 import * as JobUseCases from "@muster/core/job/JobUseCases"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
@@ -65,7 +66,7 @@ describe("submitting a job", () => {
       const plain = { request: request({ service_required: "anything" }) }
       const choosy = { ...job, if_unmatchable: "reject" } as const
       const refused = yield* Effect.flip(JobUseCases.submitJobs([plain, choosy]))
-      assert.deepInclude(refused, { _tag: "NotMatchable", service_required: "render" })
+      assert.deepInclude(refused, { _tag: "NotMatchable", service_required: "render", type_accepted: false })
       assert.deepStrictEqual((yield* queue.list({ limit: 10 })).jobs, [])
 
       yield* JobUseCases.submitJob(job)
@@ -80,28 +81,68 @@ describe("submitting a job", () => {
     }).pipe(Effect.provide(stores))
   )
 
-  it.effect("together asks the registry once for each job type, and only where a job asks for it", () => {
-    const asked: Array<string> = []
+  it.effect("says whether its job type or its requirements are what nobody meets", () =>
+    Effect.gen(function* () {
+      const picky = { ...job, if_unmatchable: "reject" } as const
+      const large = { ...picky, request: { ...job.request, requirements: { hardware: { gpu_memory_gb: 80 } } } }
+      const nobody = yield* Effect.flip(JobUseCases.submitJob(large))
+      assert.strictEqual(nobody.message, "no registered worker accepts render")
+      yield* WorkerUseCases.registerWorker({
+        id: WorkerId.make("worker-1"),
+        region: "eu",
+        capacity: 1,
+        capabilities: { job_types: ["render"], hardware: { gpu_memory_gb: 24 } }
+      })
+      for (const refused of [JobUseCases.submitJob(large), JobUseCases.submitJobs([picky, large])]) {
+        const error = yield* Effect.flip(Effect.asVoid(refused))
+        assert.deepInclude(error, { _tag: "NotMatchable", service_required: "render", type_accepted: true })
+        assert.include(error.message, "its requirements are not met")
+      }
+      const labelled = { ...picky, request: { ...job.request, requirements: { labels: { region: "eu" } } } }
+      assert.deepStrictEqual((yield* JobUseCases.submitJob(labelled)).matching, { active: 0, registered: 1 })
+    }).pipe(Effect.provide(stores))
+  )
+
+  it.effect("together asks the registry once for each class of jobs, and only where a job asks for it", () => {
+    const asked: Array<JobFacts> = []
     const registry = Layer.mock(WorkerRepository, {
-      accepting: (jobType) => {
-        asked.push(jobType)
+      accepting: (facts) => {
+        asked.push(facts)
         return Effect.succeed({ active: 1, registered: 1 })
       }
     })
     return Effect.gen(function* () {
-      const submission = (service_required: string, if_unmatchable: "wait" | "reject") => ({
-        request: request({ service_required }),
-        if_unmatchable
-      })
+      const submission = (
+        service_required: string,
+        if_unmatchable: "wait" | "reject",
+        over: Partial<JobFacts> = {}
+      ) => ({ request: request({ service_required, ...over }), if_unmatchable })
+      const [two, equal] = [{ models: ["x", "y"] }, { models: ["y", "x"], labels: {} }]
       const submitted = yield* JobUseCases.submitJobs([
         submission("b", "reject"),
-        submission("a", "reject"),
+        submission("a", "reject", { requirements: two }),
         submission("c", "wait"),
         submission("b", "reject"),
-        submission("b", "wait")
+        submission("b", "wait", { requirements: two }),
+        submission("a", "reject", { requirements: equal }),
+        submission("a", "reject", { customer_id: "acme" }),
+        submission("a", "reject", { workflow_id: "acme" })
       ])
-      assert.deepStrictEqual(asked, ["b", "a"])
-      assert.strictEqual(new Set(submitted.map(({ id }) => id)).size, 5)
+      assert.deepStrictEqual(
+        asked.map(({ customer_id, requirements, service_required, workflow_id }) => [
+          service_required,
+          requirements,
+          customer_id,
+          workflow_id
+        ]),
+        [
+          ["b", {}, null, null],
+          ["a", two, null, null],
+          ["a", {}, "acme", null],
+          ["a", {}, null, "acme"]
+        ]
+      )
+      assert.strictEqual(new Set(submitted.map(({ id }) => id)).size, 8)
       const queue = yield* JobQueue
       const { jobs } = yield* queue.list({ limit: 10 })
       assert.deepStrictEqual(

@@ -2,12 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
 import { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
 import { WorkerId } from "@muster/core/worker/Worker"
+import { registry } from "@muster/db/postgres/migrations/0001_registry"
 import * as PgMigrations from "@muster/db/postgres/PgMigrations"
 import * as Postgres from "@muster/db/postgres/Postgres"
 import { Duration, Effect, Redacted } from "effect"
+import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { freshDatabaseUrl } from "../../../../tools/servers/testServers.ts"
-import { worker } from "../../../core/test/worker/registryFixtures.ts"
+import { facts, worker } from "../../../core/test/worker/registryFixtures.ts"
 import { registryAt } from "./pgRegistry.ts"
 
 const id = WorkerId.make("worker-1")
@@ -27,7 +29,11 @@ const calls = Effect.gen(function* () {
     workers.activatePending,
     workers.markStale(minute, null),
     workers.reactivateOffline(minute),
-    workers.accepting("a"),
+    workers.setStanding(id, "paused"),
+    workers.standings([id]),
+    workers.accepting(facts("a")),
+    workers.accepting(facts("a", { requirements: { labels: { machine_id: "m" } } })),
+    workers.acceptsType("a"),
     workers.ping,
     heartbeats.record(id),
     heartbeats.last(id),
@@ -37,13 +43,19 @@ const calls = Effect.gen(function* () {
   ]
 })
 
+/** The schema as it was before workers had kinds. */
+const firstMigration = Migrator.make({})({
+  loader: Migrator.fromRecord({ "0001_registry": registry }),
+  table: "muster_migrations"
+})
+
 describe("migrations", () => {
   it.effect("are applied once by servers that start together", () =>
     Effect.gen(function* () {
       const url = Redacted.make(yield* freshDatabaseUrl)
       const server = Effect.suspend(() => Effect.provide(PgMigrations.run, Postgres.layer({ url }), { local: true }))
       const applied = yield* Effect.replicateEffect(server, 5, { concurrency: "unbounded" })
-      assert.deepStrictEqual(applied.flat(), ["registry"])
+      assert.deepStrictEqual(applied.flat(), ["registry", "kinds"])
       assert.deepStrictEqual(yield* server, [])
     })
   )
@@ -76,8 +88,48 @@ describe("migrations", () => {
         const tables = yield* sql`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`
         assert.deepStrictEqual(tables, [{ tablename: "past_heartbeats" }])
         yield* sql`DROP TABLE past_heartbeats`
-        assert.deepStrictEqual(yield* PgMigrations.run, ["registry"])
+        assert.deepStrictEqual(yield* PgMigrations.run, ["registry", "kinds"])
       }).pipe(Effect.provide(Postgres.layer({ url })))
+    })
+  )
+
+  it.effect("find the kinds of workers that were registered before", () =>
+    Effect.gen(function* () {
+      const url = yield* freshDatabaseUrl
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient
+        const workers = yield* WorkerRepository
+        yield* firstMigration
+        const size = 2_345
+        yield* sql`
+          INSERT INTO workers (id, region, capacity, capabilities, job_types, unhealthy_job_types)
+          SELECT
+            'worker-' || n, 'eu-1', 1,
+            json_build_object('job_types', ARRAY['b', 'a'], 'labels', json_build_object('machine_id', 'm-' || n % 10)),
+            ARRAY['b', 'a'], '{}'
+          FROM generate_series(1, ${size}::int) n`
+        const odd = { job_types: ["a"], hardware: { ram_gb: 7.9 }, labels: { machine_id: "m\u0000" } }
+        yield* sql`
+          INSERT INTO workers (id, region, capacity, capabilities, job_types, unhealthy_job_types)
+          VALUES ('odd', 'eu-1', 1, ${JSON.stringify(odd)}, ARRAY['a'], '{}')`
+        yield* sql`INSERT INTO worker_status SELECT id, 'active', now() FROM workers`
+        yield* sql`INSERT INTO last_heartbeats SELECT id FROM workers`
+
+        assert.deepStrictEqual(yield* PgMigrations.run, ["kinds"])
+        const all = size + 1
+        assert.deepStrictEqual(yield* workers.accepting(facts("a")), { active: all, registered: all })
+        const onOne = facts("b", { requirements: { labels: { machine_id: "m-7" } } })
+        assert.deepStrictEqual(yield* workers.accepting(onOne), { active: 234, registered: 234 })
+        const atMost = facts("a", { requirements: { hardware: { ram_gb: 8 } } })
+        assert.deepStrictEqual(yield* workers.accepting(atMost), { active: 0, registered: 0 })
+        assert.deepInclude((yield* workers.list({ limit: 1 }))[0], { id: WorkerId.make("odd"), standing: "open" })
+
+        // A worker like those before is of their kind.
+        const labels = { machine_id: "m-11" }
+        yield* workers.insert(worker("new", { capabilities: { job_types: ["a", "b"], labels } }))
+        const kinds = yield* sql`SELECT count(DISTINCT capability_key)::int AS kinds FROM worker_status`
+        assert.deepStrictEqual(kinds, [{ kinds: 2 }])
+      }).pipe(Effect.provide(registryAt(url)))
     })
   )
 })
