@@ -63,6 +63,8 @@ export interface RedisOptions {
   readonly appendOnly?: boolean
   /** Default `everysec`. All of them keep an answered write through a kill of the process. */
   readonly fsync?: "always" | "everysec" | "no"
+  /** What is dropped when memory is short. Default `noeviction`: nothing. */
+  readonly eviction?: "noeviction" | "allkeys-lru"
 }
 
 /** A private server of its own; REDIS_URL plays no part. */
@@ -75,7 +77,8 @@ export const startRedis = async (options: RedisOptions = {}): Promise<OwnServer>
     dir: folder,
     save: "",
     appendonly: options.appendOnly === false ? "no" : "yes",
-    appendfsync: options.fsync ?? "everysec"
+    appendfsync: options.fsync ?? "everysec",
+    "maxmemory-policy": options.eviction ?? "noeviction"
   })
   return start({
     folder,

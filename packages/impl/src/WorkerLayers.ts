@@ -21,7 +21,7 @@ import { whileAway } from "@muster/core/WhileAway"
 import type { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
-import { Duration, Effect, Fiber, Layer, type Redacted, Ref } from "effect"
+import { Clock, Deferred, Duration, Effect, Fiber, Layer, type Redacted, Ref } from "effect"
 
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
@@ -32,46 +32,75 @@ export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
 
 /** How long a start waits for its stores; what is slower, or away, is waited for in the background. */
 const patience = Duration.seconds(3)
+/** What waiting alone does not heal is said again this often. */
+const reminder = Duration.seconds(30)
 
-/** Does what a store needs once, as soon as it can, and says each new reason why it cannot. */
-const prepare = <R>(
+/** Says each new reason why a store is not ready: one that somebody has to do something about, again and again. */
+const reasons = (store: string) =>
+  Effect.map(Ref.make({ detail: "", at: 0 }), (said) =>
+    Effect.fnUntraced(function* ({ detail, unavailable }: RepositoryError | StorageError) {
+      const at = yield* Clock.currentTimeMillis
+      const before = yield* Ref.get(said)
+      if (before.detail === detail && (unavailable || at - before.at < Duration.toMillis(reminder))) return
+      yield* Ref.set(said, { detail, at })
+      const words = `${store}: ${detail}; trying on`
+      yield* unavailable ? Effect.logWarning(words) : Effect.logError(words)
+    })
+  )
+
+/**
+ * Does what a store needs once, as soon as it can. While the start waits for it, an error that `refused` picks ends the
+ * start; one that comes later does not.
+ */
+const prepare = <E extends RepositoryError | StorageError, R>(
   store: string,
-  step: Effect.Effect<Record<string, unknown>, RepositoryError | StorageError, R>
-): Layer.Layer<never, never, R> =>
+  step: Effect.Effect<void, E, R>,
+  refused: (error: E) => boolean
+): Layer.Layer<never, E, R> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const said = yield* Ref.make("")
-      const say = (error: RepositoryError | StorageError) =>
-        Effect.flatMap(Ref.getAndSet(said, error.detail), (before) => {
-          if (before === error.detail) return Effect.void
-          const words = `${store}: ${error.detail}; trying on`
-          return error.unavailable ? Effect.logWarning(words) : Effect.logError(words)
-        })
+      const say = yield* reasons(store)
+      const refusal = yield* Deferred.make<never, E>()
+      const starting = yield* Ref.make(true)
       const prepared = yield* step.pipe(
-        Effect.tapError(say),
+        Effect.tapError((error) =>
+          Effect.flatMap(Ref.get(starting), (starting) =>
+            starting && refused(error) ? Deferred.fail(refusal, error) : say(error)
+          )
+        ),
         Effect.retry(whileAway),
-        Effect.flatMap((about) => Effect.annotateLogs(Effect.logInfo(`${store} is ready`), about)),
         Effect.forkScoped
       )
-      yield* Effect.ignore(Effect.timeout(Fiber.join(prepared), patience))
+      yield* Effect.timeoutOption(Effect.raceFirst(Fiber.join(prepared), Deferred.await(refusal)), patience)
+      yield* Ref.set(starting, false)
     })
   )
 
 /** Brings the schema up to date. Requests that come before it is there are told to wait. */
 const migrations = prepare(
   "PostgreSQL",
-  Effect.map(PgMigrations.run, (applied) => ({ migrations: applied.length }))
-)
+  Effect.flatMap(PgMigrations.run, (applied) =>
+    Effect.annotateLogs(Effect.logInfo("PostgreSQL is ready"), { migrations: applied.length })
+  ),
+  () => false
+).pipe(Layer.orDie)
 
-/** Sees that Redis keeps what it is given and has the queue as this process knows it, and says what it promises. */
+/**
+ * Sees that Redis keeps what it is given and has the queue as this process knows it, and says what it promises. A Redis
+ * that waiting does not make better, such as one that evicts jobs, is refused.
+ */
 const redisReport = prepare(
   "Redis",
   Effect.gen(function* () {
     const description = yield* RedisServer.describe
     const queue = yield* JobQueue
     yield* queue.ping
-    return { ...description }
-  })
+    const words = `Redis is ready; ${RedisServer.promise(description)}`
+    yield* Effect.annotateLogs(description.append_only === "no" ? Effect.logWarning(words) : Effect.logInfo(words), {
+      ...description
+    })
+  }),
+  (error) => !error.unavailable
 )
 
 /** Workers and heartbeats in PostgreSQL. Can be built while it is away; the schema follows when it is there. */
@@ -80,7 +109,7 @@ export const postgresRegistry = (databaseUrl: Redacted.Redacted): Layer.Layer<Wo
     Layer.provide(Postgres.layer({ url: databaseUrl }))
   )
 
-/** Jobs in Redis. Can be built while it is away. */
+/** Jobs in Redis. Can be built while it is away; fails on one that answers and would not keep the jobs. */
 export const redisQueue = (redisUrl: Redacted.Redacted): Layer.Layer<JobQueue, StorageError> =>
   redisReport.pipe(
     Layer.provideMerge(RedisJobQueue.layer),

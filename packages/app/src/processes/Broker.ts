@@ -138,8 +138,9 @@ export const run = Effect.fnUntraced(function* (
       Layer.provide(settings(configuration))
     )
   ).pipe(
-    Effect.catchTag("ServeError", ({ cause }) =>
-      Effect.fail(new CannotListen({ address: `${host}:${port}`, code: codeOf(cause) }))
-    )
+    Effect.catchTags({
+      ServeError: ({ cause }) => Effect.fail(new CannotListen({ address: `${host}:${port}`, code: codeOf(cause) })),
+      StorageError: ({ detail }) => Effect.fail(new WrongUse({ problems: [`REDIS_URL: ${detail}`] }))
+    })
   )
 })

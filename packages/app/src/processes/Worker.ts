@@ -26,6 +26,9 @@ export const run = Effect.fnUntraced(function* (configuration: Configuration) {
     maxResultLength: configuration.maxPayload
   }).pipe(
     Effect.provideService(QueueSettings, configuration.queue),
-    Effect.catchTag("InvalidConfiguration", (error) => Effect.fail(new WrongUse({ problems: [error.message] })))
+    Effect.catchTags({
+      InvalidConfiguration: (error) => Effect.fail(new WrongUse({ problems: [error.message] })),
+      StorageError: ({ detail }) => Effect.fail(new WrongUse({ problems: [`REDIS_URL: ${detail}`] }))
+    })
   )
 })

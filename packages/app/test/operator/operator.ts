@@ -53,6 +53,9 @@ interface Options {
 
 export interface Running {
   readonly ended: Effect.Effect<Ended>
+  /** What it has written so far. */
+  readonly stdout: Effect.Effect<string>
+  readonly stderr: Effect.Effect<string>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Stops reading standard output, as `head` does. */
   readonly stopReading: Effect.Effect<void>
@@ -75,6 +78,8 @@ export const start = Effect.fnUntraced(function* (args: ReadonlyArray<string>, {
   child.stdin.on("error", () => {}).end(input)
   const running: Running = {
     ended: Effect.timeout(Deferred.await(ended), "20 seconds").pipe(Effect.orDie),
+    stdout: Effect.sync(() => stdout),
+    stderr: Effect.sync(() => stderr),
     signal: (signal) => Effect.sync(() => child.kill(signal)),
     stopReading: Effect.sync(() => child.stdout.destroy())
   }

@@ -13,8 +13,25 @@ export interface RedisDescription {
   readonly max_memory: string
   /** Whether writes are appended to a file: `yes` or `no`. */
   readonly append_only: string
-  /** When that file is flushed to the disk: `always` keeps every answered submit, `everysec` may lose a second. */
+  /** When that file is flushed to the disk: `always`, `everysec` or `no`. */
   readonly append_fsync: string
+}
+
+/** What a job that was answered is worth on this Redis, in words for the log. */
+export const promise = ({ append_fsync, append_only }: RedisDescription): string => {
+  if (append_only === "no") {
+    return "it writes no append-only file, so with it all jobs since its last snapshot are gone; set appendonly to yes"
+  }
+  switch (append_fsync) {
+    case "always":
+      return "no answered submit is lost when it crashes (appendfsync always)"
+    case "everysec":
+      return "up to a second of answered submits may be lost when its machine crashes (appendfsync everysec)"
+    case "no":
+      return "half a minute of answered submits may be lost when its machine crashes (appendfsync no)"
+    default:
+      return "it hides its settings, so what a crash of it costs is not known"
+  }
 }
 
 const unknown = "unknown"
