@@ -33,9 +33,15 @@ export const JsonObject = Schema.Record(Schema.String, Schema.Unknown).check(
  * The canonical text of a JSON value: keys sorted at every level, no spaces. Two values have the same text exactly
  * when they are equal as JSON, which is how a repeated submit is recognised.
  */
-export const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner
-  )
+export const canonical = (value: unknown): string => {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null"
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`
+  if ("toJSON" in value && typeof value.toJSON === "function") return canonical(value.toJSON())
+  const record = value as Readonly<Record<string, unknown>>
+  let members = ""
+  for (const key of Object.keys(record).toSorted()) {
+    if (record[key] === undefined) continue
+    members += `${members === "" ? "" : ","}${JSON.stringify(key)}:${canonical(record[key])}`
+  }
+  return `{${members}}`
+}

@@ -3,7 +3,7 @@ import * as WorkerView from "@muster/app/operator/WorkerView"
 import { coloured, plain } from "@muster/app/terminal/Style"
 import * as Table from "@muster/app/terminal/Table"
 import { width } from "@muster/app/terminal/Text"
-import { request, Job, JobId } from "@muster/core/job/Job"
+import { request, type Job, JobId } from "@muster/core/job/Job"
 import { WorkerId, type WorkerWithMetadata } from "@muster/core/worker/Worker"
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime } from "effect"
@@ -13,23 +13,22 @@ const ago = (seconds: number) => DateTime.subtract(now, { seconds })
 const wide: Table.Canvas = { columns: Number.POSITIVE_INFINITY, style: plain }
 const narrow = (columns: number): Table.Canvas => ({ columns, style: plain })
 
-const job = (id: string, said: Partial<ConstructorParameters<typeof Job>[0]> = {}) =>
-  new Job({
-    ...request({ service_required: "simulation" }),
-    id: JobId.make(id),
-    status: "pending",
-    attempt: 0,
-    retry_count: 0,
-    worker_id: null,
-    progress: null,
-    result: null,
-    error: null,
-    created_at: ago(3),
-    assigned_at: null,
-    started_at: null,
-    finished_at: null,
-    ...said
-  })
+const job = (id: string, said: Partial<Job> = {}): Job => ({
+  ...request({ service_required: "simulation" }),
+  id: JobId.make(id),
+  status: "pending",
+  attempt: 0,
+  retry_count: 0,
+  worker_id: null,
+  progress: null,
+  result: null,
+  error: null,
+  created_at: ago(3),
+  assigned_at: null,
+  started_at: null,
+  finished_at: null,
+  ...said
+})
 
 const worker: WorkerWithMetadata = {
   id: WorkerId.make("w-1"),

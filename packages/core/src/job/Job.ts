@@ -87,7 +87,8 @@ export const JobError = Schema.Struct({
 })
 export type JobError = typeof JobError.Type
 
-export class Job extends Schema.Class<Job>("@muster/core/job/Job")({
+/** No class: a value of one is checked and copied each time it is made, and jobs are made by the ten thousand a second. */
+export const Job = Schema.Struct({
   id: JobId,
   ...JobRequest.fields,
   status: JobStatus,
@@ -102,7 +103,8 @@ export class Job extends Schema.Class<Job>("@muster/core/job/Job")({
   assigned_at: Schema.NullOr(Schema.DateTimeUtc),
   started_at: Schema.NullOr(Schema.DateTimeUtc),
   finished_at: Schema.NullOr(Schema.DateTimeUtc)
-}) {}
+}).annotate({ identifier: "Job" })
+export type Job = typeof Job.Type
 
 /** The one table of legal transitions, for every store. */
 const successors: Record<JobStatus, ReadonlyArray<JobStatus>> = {

@@ -4,7 +4,7 @@
  */
 import { Name } from "@muster/core/Identifier"
 import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
-import { type Fence, Job, type JobId, type JobStatus } from "@muster/core/job/Job"
+import type { Fence, Job, JobId, JobStatus } from "@muster/core/job/Job"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
 import {
   type ClaimRequest,
@@ -184,7 +184,7 @@ const make = Effect.gen(function* () {
           switch (reply[0]) {
             case "created":
             case "known":
-              return Effect.succeed({ job: new Job({ ...request, ...reply[1] }), created: reply[0] === "created" })
+              return Effect.succeed({ job: { ...request, ...reply[1] }, created: reply[0] === "created" })
             case "already_exists":
               return Effect.fail(new JobAlreadyExists({ id }))
             case "priority_step":

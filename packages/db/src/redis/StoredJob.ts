@@ -2,7 +2,7 @@
  * A job as the Lua functions answer it: a tuple of texts, where null and the empty text stand for null. The order is
  * that of `muster.reply` in lua/includes/job.lua.
  */
-import { Job, JobError, JobId, JobRequest, JobStatus, Progress } from "@muster/core/job/Job"
+import { type Job, JobError, JobId, JobRequest, JobStatus, Progress } from "@muster/core/job/Job"
 import { WorkerId } from "@muster/core/worker/Worker"
 import { Schema, SchemaGetter } from "effect"
 
@@ -77,13 +77,16 @@ export const StoredState = Reply.pipe(
   Schema.decodeTo(State, { decode: SchemaGetter.transform(stateOf), encode: SchemaGetter.forbiddenEncoding })
 )
 
+/** Both parts of a job are checked when they are put together. */
+const Checked = Schema.declare((value): value is Job => typeof value === "object")
+
 /** The whole job. */
 export const StoredJob = Reply.pipe(
   Schema.decodeTo(Schema.Struct({ request: Request, state: State }), {
     decode: SchemaGetter.transform((reply) => ({ request: reply[1] ?? "", state: stateOf(reply) })),
     encode: SchemaGetter.forbiddenEncoding
   }),
-  Schema.decodeTo(Job, {
+  Schema.decodeTo(Checked, {
     decode: SchemaGetter.transform(({ request, state }) => ({ ...request, ...state })),
     encode: SchemaGetter.forbiddenEncoding
   })

@@ -7,7 +7,7 @@ import {
   canBecome,
   type Fence,
   isHeld,
-  Job,
+  type Job,
   type JobError,
   type JobId,
   type JobRequest,
@@ -43,7 +43,7 @@ export interface Entry {
   readonly past: PastAttempts.PastAttempts
 }
 
-type Change = Partial<Omit<ConstructorParameters<typeof Job>[0], "id">>
+type Change = Partial<Omit<Job, "id">>
 
 export const make = (settings: QueueSettings) => {
   const entries = new Map<JobId, Entry>()
@@ -59,7 +59,7 @@ export const make = (settings: QueueSettings) => {
     if (changes.status !== undefined && !canBecome(from, changes.status)) {
       throw new Error(`bug: job ${entry.job.id} is ${from} and cannot become ${changes.status}`)
     }
-    entry.job = new Job({ ...entry.job, ...changes })
+    entry.job = { ...entry.job, ...changes }
   }
 
   const isAvoiding = ({ avoids }: Entry, worker: WorkerId, now: number): boolean =>
@@ -148,7 +148,7 @@ export const make = (settings: QueueSettings) => {
     store: (id: JobId, request: JobRequest, text: string, now: number): Entry => {
       const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
       const entry: Entry = {
-        job: new Job({
+        job: {
           ...request,
           id,
           status: due > now ? "scheduled" : "pending",
@@ -162,7 +162,7 @@ export const make = (settings: QueueSettings) => {
           assigned_at: null,
           started_at: null,
           finished_at: null
-        }),
+        },
         sequence: ++sequence,
         rank: rank(request, now, settings.priorityStep),
         line: WaitingLines.lineOf(request),
