@@ -4,13 +4,19 @@
  */
 import { describe } from "@effect/vitest"
 import { attemptSuite } from "./AttemptSuite.ts"
+import { attemptsSuite } from "./AttemptsSuite.ts"
 import { batchSuite } from "./BatchSuite.ts"
+import { elsewhereSuite } from "./ElsewhereSuite.ts"
 import { listSuite } from "./ListSuite.ts"
+import { matchingSuite } from "./MatchingSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
 import type { QueueLayer } from "./QueueTest.ts"
+import { renewSuite } from "./RenewSuite.ts"
 import { retrySuite } from "./RetrySuite.ts"
+import { standingSuite } from "./StandingSuite.ts"
 import { submitSuite } from "./SubmitSuite.ts"
 import { tickSuite } from "./TickSuite.ts"
+import { wakeSuite } from "./WakeSuite.ts"
 
 /** Registers the suite for one layer, which is built anew for every test. */
 export const suite = (name: string, layer: QueueLayer): void => {
@@ -24,8 +30,26 @@ export const suite = (name: string, layer: QueueLayer): void => {
     describe("order", () => {
       orderSuite(layer)
     })
+    describe("matching", () => {
+      matchingSuite(layer)
+    })
+    describe("wakes", () => {
+      wakeSuite(layer)
+    })
+    describe("standing", () => {
+      standingSuite(layer)
+    })
     describe("attempt", () => {
       attemptSuite(layer)
+    })
+    describe("attempts", () => {
+      attemptsSuite(layer)
+    })
+    describe("renew", () => {
+      renewSuite(layer)
+    })
+    describe("elsewhere", () => {
+      elsewhereSuite(layer)
     })
     describe("retry by hand", () => {
       retrySuite(layer)

@@ -2,14 +2,18 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
+import { type JobRequest, request } from "@muster/core/job/Job"
 import { longestPriorityStep } from "@muster/core/job/QueueSettings"
 import {
   claim,
+  type Claimed,
   claimedIds,
   claimOne,
+  idsOf,
   inSeconds,
   jobId,
   jobNow,
+  offer,
   on,
   type QueueLayer,
   StoreTime,
@@ -122,6 +126,68 @@ export const orderSuite = (layer: QueueLayer): void => {
         order.push(...(yield* claim({ limit: 100 })).map(({ job }) => String(job.id)))
       }
       assert.deepStrictEqual(order, ids)
+    })
+  )
+
+  test(
+    "orderByRankThenSequenceAcrossClasses: 10,000 jobs of one time come in submission order",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      // Its time makes the ranks equal, whatever the millisecond in which the store takes a job.
+      const workflow_datetime = yield* inSeconds(-60)
+      const ids = Array.from({ length: 10_000 }, (_, n) => `j${n}`)
+      const racks = [0, 1, 2, 3, 4, 5, 6]
+      const classOf = (n: number): Partial<JobRequest> => ({
+        requirements: n % 9 === 8 ? {} : { labels: { rack: racks[n % racks.length]! } },
+        service_required: n % 2 === 0 ? "a" : "b"
+      })
+      yield* queue.submitMany(
+        ids.map((id, n) => ({
+          id: jobId(id),
+          request: request({ service_required: "a", workflow_datetime, ...classOf(n) })
+        }))
+      )
+      const capabilities = { job_types: ["a", "b"], labels: { rack: racks } }
+      const order: Array<string> = []
+      while (order.length < ids.length) {
+        const claimed = yield* claim({ limit: 1_000, capacity: 20_000, capabilities })
+        assert.isNotEmpty(claimed)
+        order.push(...idsOf(claimed))
+      }
+      assert.deepStrictEqual(order, ids)
+    })
+  )
+
+  test(
+    "orderByRankThenSequenceAcrossClasses: every kind of worker finds its jobs in that order, with jobs going back",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const workflow_datetime = yield* inSeconds(-60)
+      const jobs = Array.from({ length: 600 }, (_, n) => ({ id: `j${n}`, priority: (n * 7) % 5, rack: (n * 11) % 6 }))
+      yield* queue.submitMany(
+        jobs.map(({ id, priority, rack }) => ({
+          id: jobId(id),
+          request: request({
+            service_required: "simulation",
+            workflow_datetime,
+            priority,
+            requirements: { labels: { rack } }
+          })
+        }))
+      )
+      const inOrder = jobs.toSorted((a, b) => b.priority - a.priority)
+      for (const racks of [[1], [0, 2, 5], [3, 4], [0, 1, 2, 3, 4, 5], [5]]) {
+        const expected = inOrder.filter(({ rack }) => racks.includes(rack)).map(({ id }) => id)
+        const claimed: Array<Claimed> = []
+        while (claimed.length < expected.length) {
+          const more = yield* claim({ limit: 1_000, capabilities: offer({ labels: { rack: racks } }) })
+          assert.isNotEmpty(more)
+          claimed.push(...more)
+        }
+        assert.deepStrictEqual(idsOf(claimed), expected)
+        // Backwards, so that each has to find its place again.
+        for (const { fence } of claimed.toReversed()) yield* queue.giveBack(fence)
+      }
     })
   )
 

@@ -1,5 +1,5 @@
 /** What the parts of the queue's contract suite share: the settings of its queues, their time, and short commands. */
-import { DateTime, Duration, Effect, Context, type Layer, Option } from "effect"
+import { DateTime, Duration, Effect, Context, type Layer, Option, type Scope } from "effect"
 import { it } from "@effect/vitest"
 import { JobQueue, type Retry } from "@muster/core/job/internal/JobQueue"
 import { type Fence, type Job, type JobError, JobId, type JobRequest, request } from "@muster/core/job/Job"
@@ -34,12 +34,13 @@ export const on =
   (layer: QueueLayer) =>
   (
     title: string,
-    body: Effect.Effect<unknown, unknown, JobQueue | StoreTime>,
+    body: Effect.Effect<unknown, unknown, JobQueue | StoreTime | Scope.Scope>,
     over: Partial<QueueSettings> = {}
   ): void =>
     it.effect(
       title,
-      () => body.pipe(Effect.provide(layer), Effect.provideService(QueueSettings, { ...settings, ...over })),
+      () =>
+        Effect.scoped(body).pipe(Effect.provide(layer), Effect.provideService(QueueSettings, { ...settings, ...over })),
       30_000
     )
 
@@ -95,11 +96,16 @@ export const claimOne = (name?: string) =>
     return first
   })
 
+export const idsOf = (claimed: ReadonlyArray<Claimed>): ReadonlyArray<string> =>
+  claimed.map(({ job }) => String(job.id))
+
 /** The ids a worker gets when it claims all there is. */
 export const claimedIds = (types?: ReadonlyArray<string>) =>
-  Effect.map(claim({ limit: 1_000, ...(types === undefined ? {} : { types }) }), (claimed) =>
-    claimed.map(({ job }) => String(job.id))
-  )
+  Effect.map(claim({ limit: 1_000, ...(types === undefined ? {} : { types }) }), idsOf)
+
+/** The ids a worker of these capabilities gets when it claims all there is. */
+export const claimedBy = (capabilities: Partial<Capabilities>, name = "w1") =>
+  Effect.map(claim({ worker: name, limit: 1_000, capabilities: offer(capabilities) }), idsOf)
 
 export const jobNow = (id: string | number) =>
   Effect.gen(function* () {
