@@ -34,16 +34,13 @@ export const layer = (machine: EmbeddedMachine) =>
   Layer.effectDiscard(
     Effect.forEach(workerIds(machine), (id, index) =>
       Effect.gen(function* () {
-        const connectors = yield* WorkerConnectors.acquire(workerType, machine.environment)
+        const { capabilities, connectors } = yield* WorkerConnectors.acquire(workerType, machine.environment)
         const agent = WorkerAgent.run({
           registration: {
             id,
             region: machine.region,
             capacity: 1,
-            capabilities: {
-              job_types: [...connectors.keys()],
-              labels: { connectors: ["SimulationConnector"] }
-            },
+            capabilities,
             metadata: {
               machine_id: machine.machineId,
               worker_type: workerType,

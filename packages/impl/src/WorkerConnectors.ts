@@ -3,8 +3,10 @@ import { connectors as registry } from "@muster/connectors/Registry"
 import { type WorkerType, workerTypes } from "@muster/connectors/WorkerTypes"
 import type { RunningConnector } from "@muster/core/connector/Connector"
 import { expandAll } from "@muster/core/mapping/Template"
+import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import type { Capabilities } from "@muster/core/worker/Worker"
 import { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
-import { Effect, Result } from "effect"
+import { Effect, Result, type Scope } from "effect"
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -30,20 +32,32 @@ const acquireConnector = Effect.fnUntraced(function* (name: string, environment:
   return yield* connector.acquire(variables.success)
 })
 
+/** A worker type whose connectors are up. */
+export interface WorkerConnectors {
+  /** Job type → the connector that runs it. */
+  readonly connectors: ReadonlyMap<string, RunningConnector>
+  /** What the worker says of itself. */
+  readonly capabilities: Capabilities
+}
+
 /**
- * Brings up the connectors of a worker type for as long as the scope: which connector runs a job of which type. A
- * connector that serves several job types is brought up once.
+ * Brings up the connectors of a worker type for as long as the scope. A connector that serves several job types is
+ * brought up once.
  */
-export const acquire = Effect.fnUntraced(function* (workerTypeName: string, environment: Environment) {
+export const acquire = Effect.fnUntraced(function* (
+  workerTypeName: string,
+  environment: Environment
+): Effect.fn.Return<WorkerConnectors, InvalidConfiguration | ConnectorFailure, Scope.Scope> {
   const workerType = yield* findWorkerType(workerTypeName)
   const names = [...new Set(Object.values(workerType.connectors))]
   const running = new Map(
     yield* Effect.forEach(names, (name) => Effect.map(acquireConnector(name, environment), (up) => [name, up] as const))
   )
-  return new Map(
+  const connectors = new Map(
     Object.entries(workerType.connectors).flatMap(([jobType, name]): Array<[string, RunningConnector]> => {
       const connector = running.get(name)
       return connector === undefined ? [] : [[jobType, connector]]
     })
   )
+  return { connectors, capabilities: { job_types: [...connectors.keys()], labels: { connectors: names } } }
 })

@@ -31,14 +31,14 @@ export interface WorkerProcessOptions {
 /** Runs the worker until it is interrupted. Fails when it is configured wrongly or a twin of it lives. */
 export const workerProcess = (options: WorkerProcessOptions) =>
   Effect.gen(function* () {
-    const connectors = yield* WorkerConnectors.acquire(options.workerType, options.environment)
+    const { capabilities, connectors } = yield* WorkerConnectors.acquire(options.workerType, options.environment)
     yield* JobScheduler.startScheduledJobs
     return yield* WorkerAgent.run({
       registration: {
         id: options.workerId,
         region: options.region,
         capacity: options.capacity,
-        capabilities: { job_types: [...connectors.keys()] },
+        capabilities,
         metadata: {
           worker_type: options.workerType,
           ...(options.machineId === undefined ? {} : { machine_id: options.machineId })

@@ -25,6 +25,12 @@ interface Kind {
   count: Acceptance
 }
 
+interface Class {
+  readonly kinds: ReadonlyArray<Kind>
+  /** Their sum, and of which update. */
+  counted: { readonly update: number; readonly count: Acceptance } | undefined
+}
+
 /** Pairs of a class and a kind that it matches, remembered at most: 8 MB. */
 const mostPairs = 1_000_000
 
@@ -42,7 +48,8 @@ export const make = () => {
   let kindsOfType: ReadonlyMap<string, ReadonlyArray<Kind>> = new Map()
   let customers: ReadonlySet<string> = new Set()
   let workflows: ReadonlySet<string> = new Set()
-  const classes = new Map<string, ReadonlyArray<Kind>>()
+  const classes = new Map<string, Class>()
+  let updates = 0
   let pairs = 0
 
   const takeOver = (known: ReadonlyMap<string, Kind>) => {
@@ -73,23 +80,31 @@ export const make = () => {
   })
 
   /** The kinds that match, on a machine that the job does not name. */
-  const matching = (facts: JobFacts): ReadonlyArray<Kind> => {
+  const matching = (job: JobFacts): Class => {
+    const facts = asClass(job)
     const text = RequirementClass.textOf(facts)
-    const settled = classes.get(text)
-    if (settled !== undefined) return settled
+    const known = classes.get(text)
+    if (known !== undefined) return known
     const found = (kindsOfType.get(facts.service_required) ?? []).filter(({ offer }) => matches(facts, offer))
     // A class that matches nothing takes room as well.
     pairs += found.length + 1
     for (const [oldest, forgotten] of classes) {
       if (pairs <= mostPairs) break
       classes.delete(oldest)
-      pairs -= forgotten.length + 1
+      pairs -= forgotten.kinds.length + 1
     }
-    classes.set(text, found)
-    return found
+    const settled: Class = { kinds: found, counted: undefined }
+    classes.set(text, settled)
+    return settled
   }
 
-  const count = (facts: JobFacts) => sum(matching(asClass(facts)).map((kind) => kind.count))
+  const count = (facts: JobFacts): Acceptance => {
+    const settled = matching(facts)
+    if (settled.counted?.update === updates) return settled.counted.count
+    const total = sum(settled.kinds.map((kind) => kind.count))
+    settled.counted = { update: updates, count: total }
+    return total
+  }
 
   /** Of these workers, those that match where they are. */
   const countLocated = (
@@ -116,6 +131,7 @@ export const make = () => {
 
     /** Takes over the counts of all kinds; `offers` says what those offer that were unknown. */
     update: (counts: ReadonlyArray<KindCount>, offers: ReadonlyMap<string, Capabilities>): void => {
+      updates++
       const known = new Map<string, Kind>()
       for (const { active, capability_key, registered } of counts) {
         const offer = offers.get(capability_key)
@@ -134,7 +150,7 @@ export const make = () => {
     count,
 
     /** Whether some workers on machines that the job does not name match it. */
-    matchesAnywhere: (facts: JobFacts): boolean => matching(asClass(facts)).length > 0,
+    matchesAnywhere: (facts: JobFacts): boolean => matching(facts).kinds.length > 0,
 
     countLocated,
 

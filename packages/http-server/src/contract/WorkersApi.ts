@@ -25,6 +25,9 @@ export const WorkerPage = Schema.Struct({
   next_cursor: Schema.NullOr(Schema.String)
 })
 
+/** What becomes of the jobs a draining worker holds: it finishes them, or they wait again. */
+export const DrainRequest = Schema.Struct({ jobs: Schema.optionalKey(Schema.Literals(["finish", "return"])) })
+
 export class WorkersApi extends HttpApiGroup.make("workers")
   .add(
     HttpApiEndpoint.post("register", "/workers", {
@@ -80,6 +83,26 @@ export class WorkersApi extends HttpApiGroup.make("workers")
       payload: Schema.Struct({ status: WorkerStatus }),
       success: Answer,
       error: [Problems.WorkerNotFound, Problems.InvalidStateTransition, ...Problems.commonOfStores]
-    }).annotate(OpenApi.Summary, "Set the status of a worker by hand")
+    }).annotate(OpenApi.Summary, "Set the status of a worker by hand"),
+
+    HttpApiEndpoint.post("pause", "/workers/:id/pause", {
+      params,
+      success: Answer,
+      error: [Problems.WorkerNotFound, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Give a worker no more jobs until it is resumed; it keeps those it holds"),
+
+    HttpApiEndpoint.post("drain", "/workers/:id/drain", {
+      params,
+      // Null stands for no body.
+      payload: [DrainRequest, Schema.Null],
+      success: Answer,
+      error: [Problems.WorkerNotFound, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Let a worker become free: it finishes the jobs it holds, or they are handed back"),
+
+    HttpApiEndpoint.post("resume", "/workers/:id/resume", {
+      params,
+      success: Answer,
+      error: [Problems.WorkerNotFound, ...Problems.commonOfStores]
+    }).annotate(OpenApi.Summary, "Give a paused or draining worker jobs again")
   )
   .annotate(OpenApi.Title, "Workers") {}

@@ -43,7 +43,11 @@ export const layer = HttpApiBuilder.group(
           withStores
         ),
       setStatus: ({ params, payload }) =>
-        WorkerUseCases.updateWorkerStatus(params.id, payload.status).pipe(asWorker, answered, withStores)
+        WorkerUseCases.updateWorkerStatus(params.id, payload.status).pipe(asWorker, answered, withStores),
+      pause: ({ params }) => WorkerUseCases.pauseWorker(params.id).pipe(asWorker, answered, withStores),
+      drain: ({ params, payload }) =>
+        WorkerUseCases.drainWorker(params.id, { jobs: payload?.jobs ?? "finish" }).pipe(asWorker, answered, withStores),
+      resume: ({ params }) => WorkerUseCases.resumeWorker(params.id).pipe(asWorker, answered, withStores)
     })
   })
 )
