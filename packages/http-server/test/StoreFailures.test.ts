@@ -30,6 +30,7 @@ const failing = (unavailable: boolean) => {
       find: () => registry("WorkerRepository.find"),
       list: () => registry("WorkerRepository.list"),
       remove: () => registry("WorkerRepository.remove"),
+      setStanding: () => registry("WorkerRepository.setStanding"),
       accepting: () => registry("WorkerRepository.accepting"),
       ping: registry("WorkerRepository.ping")
     }),
@@ -56,6 +57,9 @@ const requests = [
   ["POST", "/workers/w/heartbeat", undefined],
   ["GET", "/workers/w/heartbeats", undefined],
   ["PUT", "/workers/w/status", { status: "active" }],
+  ["POST", "/workers/w/pause", undefined],
+  ["POST", "/workers/w/drain", { jobs: "return" }],
+  ["POST", "/workers/w/resume", undefined],
   ["POST", "/jobs", { service_required: "a" }],
   ["POST", "/jobs", { service_required: "a", if_unmatchable: "reject" }],
   ["GET", "/jobs", undefined],

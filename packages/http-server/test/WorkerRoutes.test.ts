@@ -1,10 +1,11 @@
 import { assert, layer } from "@effect/vitest"
+import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { WorkerId } from "@muster/core/worker/Worker"
 import * as WorkerUseCases from "@muster/core/worker/WorkerUseCases"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { expectProblem } from "./problems.ts"
-import { ask, register, registration, server } from "./TestServer.ts"
+import { ask, register, registration, server, submit } from "./TestServer.ts"
 
 layer(server())("the routes of workers", (it) => {
   it.effect("register a worker", () =>
@@ -160,6 +161,79 @@ layer(server())("the routes of workers", (it) => {
       assert.strictEqual(answer.status, 204)
       assert.strictEqual(answer.text, "")
       expectProblem(yield* ask("DELETE", "/workers/leaving"), 404, "WorkerNotFound")
+    })
+  )
+
+  it.effect("pause, drain and resume a worker, as often as they are asked", () =>
+    Effect.gen(function* () {
+      yield* register("stands")
+      const shown = Effect.map(ask("GET", "/workers/stands"), ({ json }) => [
+        json.worker.standing,
+        json.worker.occupancy
+      ])
+      assert.deepStrictEqual(yield* shown, ["open", "idle"])
+      for (const [command, standing, occupancy] of [
+        ["pause", "paused", "paused"],
+        ["drain", "draining", "draining"],
+        ["resume", "open", "idle"]
+      ] as const) {
+        for (const body of [undefined, {}, undefined]) {
+          const answer = yield* ask("POST", `/workers/stands/${command}`, { body })
+          assert.strictEqual(answer.status, 200, command)
+          assert.strictEqual(answer.json.worker.standing, standing)
+        }
+        assert.deepStrictEqual(yield* shown, [standing, occupancy])
+        expectProblem(yield* ask("POST", `/workers/unknown/${command}`), 404, "WorkerNotFound")
+        expectProblem(yield* ask("POST", `/workers/stands/${command}`, { body: { now: true } }), 400, "InvalidRequest")
+      }
+      const listed = (yield* ask("GET", "/workers")).json.workers
+      assert.isTrue(listed.every((worker: Record<string, unknown>) => worker["standing"] === "open"))
+    })
+  )
+
+  it.effect("let a draining worker finish its jobs, or hand them back", () =>
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const id = WorkerId.make("drains")
+      const capabilities = { job_types: ["draining"] }
+      yield* register(id, { capabilities })
+      const job = yield* submit({ service_required: "draining" })
+      yield* queue.claim({ worker_id: id, capabilities, capacity: 1, limit: 1, nonce: "n" })
+      const held = Effect.map(ask("GET", "/workers/drains"), ({ json }) => json.worker.current_jobs)
+      for (const body of [undefined, {}, { jobs: "finish" }]) {
+        yield* ask("POST", "/workers/drains/drain", { body })
+        assert.deepStrictEqual(yield* held, [job])
+      }
+      for (const _ of [1, 2]) yield* ask("POST", "/workers/drains/drain", { body: { jobs: "return" } })
+      assert.deepStrictEqual(yield* held, [])
+      assert.strictEqual((yield* ask("GET", `/jobs/${job}`)).json.job.status, "pending")
+      for (const body of [{ jobs: "keep" }, { jobs: null }, [], "return", 1]) {
+        expectProblem(yield* ask("POST", "/workers/drains/drain", { body }), 400, "InvalidRequest")
+      }
+    })
+  )
+
+  it.effect("move a worker to another machine when it says so", () =>
+    Effect.gen(function* () {
+      yield* register("moves", { metadata: { machine_id: "m1", worker_type: "t" }, instance_id: "one" })
+      const { capabilities, capacity, region } = registration("moves")
+      const update = (over: object = {}) =>
+        Effect.map(
+          ask("PUT", "/workers/moves", { body: { capabilities, capacity, region, instance_id: "one", ...over } }),
+          ({ json }) => json.worker
+        )
+      assert.deepInclude(yield* update(), { machine_id: "m1", worker_type: "t" })
+      const moved = yield* update({ metadata: { machine_id: "m2" } })
+      assert.deepInclude(moved, { machine_id: "m2", worker_type: null })
+      assert.deepStrictEqual(moved.capabilities.labels, { machine_type: "api", machine_id: "m2", region: "eu" })
+    })
+  )
+
+  it.effect("refuse a customer who is both allowed and denied, and say where", () =>
+    Effect.gen(function* () {
+      const customers = { allow: ["acme"], deny: ["acme"] }
+      const answer = yield* register("both", { capabilities: { job_types: ["a"], customers } })
+      assert.strictEqual(expectProblem(answer, 400, "InvalidConfiguration").path, "capabilities.customers")
     })
   )
 

@@ -1,4 +1,4 @@
-/** `muster workers`: who is registered, and how they are. */
+/** `muster workers`: who is registered, how they are, and whether they get jobs. */
 import type { WorkerStatus } from "@muster/core/worker/Worker"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -41,8 +41,51 @@ const show = Command.make(
   Command.withExamples([{ command: "muster workers show gpu-1-worker-simulation-0" }])
 )
 
+const ids = Argument.String("id").pipe(
+  Argument.variadic({ min: 1 }),
+  Argument.withDescription("The ids of the workers")
+)
+
+const pause = Command.make("pause", { ids, json }, (flags) =>
+  Effect.flatMap(workers, (workers) => workers.pause(flags))
+).pipe(
+  Command.withDescription("Give workers no more jobs until they are resumed; they keep those they hold"),
+  Command.withExamples([{ command: "muster workers pause gpu-1-worker-simulation-0 gpu-1-worker-simulation-1" }])
+)
+
+const resume = Command.make("resume", { ids, json }, (flags) =>
+  Effect.flatMap(workers, (workers) => workers.resume(flags))
+).pipe(
+  Command.withDescription("Give paused or draining workers jobs again"),
+  Command.withExamples([{ command: "muster workers resume gpu-1-worker-simulation-0" }])
+)
+
+const drain = Command.make(
+  "drain",
+  {
+    ids,
+    returnJobs: Flag.Boolean("return-jobs").pipe(
+      Flag.withDescription("Hand the jobs they hold back at once, for other workers; no retry is used"),
+      Flag.withDefault(false)
+    ),
+    wait: Flag.Boolean("wait").pipe(
+      Flag.withAlias("w"),
+      Flag.withDescription("Wait until they hold no job"),
+      Flag.withDefault(false)
+    ),
+    json
+  },
+  (flags) => Effect.flatMap(workers, (workers) => workers.drain(flags))
+).pipe(
+  Command.withDescription("Let workers become free: they get no more jobs, and finish those they hold"),
+  Command.withExamples([
+    { command: "muster workers drain gpu-1-worker-simulation-0 --wait", description: "Before its machine is stopped" },
+    { command: "muster workers drain gpu-1-worker-simulation-0 --return-jobs", description: "When that cannot wait" }
+  ])
+)
+
 export const command = Command.make("workers").pipe(
-  Command.withDescription("List and show the workers that are registered with the server at MUSTER_URL"),
-  Command.withShortDescription("List and show workers"),
-  Command.withSubcommands([list, show])
+  Command.withDescription("List, show, pause, drain and resume the workers registered with the server at MUSTER_URL"),
+  Command.withShortDescription("List, show, pause, drain and resume workers"),
+  Command.withSubcommands([list, show, pause, drain, resume])
 )

@@ -67,6 +67,8 @@ export const block = (
     ["hardware", settings(capabilities.hardware ?? {})],
     ["models", capabilities.models?.join(", ") || null],
     ["labels", settings(capabilities.labels ?? {})],
+    ["customers", settings(capabilities.customers ?? {})],
+    ["workflow_id", capabilities.workflow_id ?? null],
     ["machine_id", worker.machine_id],
     ["worker_type", worker.worker_type],
     ["process_name", worker.process_name],
