@@ -90,7 +90,11 @@ describe("wrong use", () => {
         ["job", "submit", "simulation", "--payload", "1", "--payload", "2"],
         ["workers", "list", "--status", "gone"],
         ["workers", "show", "a b"],
-        ["workers", "list", "stray"]
+        ["workers", "list", "stray"],
+        ["workers", "pause"],
+        ["workers", "resume", "a", "b c"],
+        ["workers", "drain", "a", "--now"],
+        ["workers", "pause", "a", "--wait"]
       ]) {
         const exit = yield* Effect.exit(Command.runWith(root, { version: "1" })(args))
         assert.strictEqual(codeOf(exit, 130), 2, args.join(" "))
