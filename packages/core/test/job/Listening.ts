@@ -25,7 +25,7 @@ export const listen = (names: ReadonlyArray<string>) =>
 
     return Effect.gen(function* (): Effect.fn.Return<Told, unknown> {
       // Signals come in the order in which they were sent: when this one is here, so are all before it.
-      yield* claim({ worker: last, types: [] }).pipe(Effect.provideService(JobQueue, queue))
+      yield* claim({ worker: last, types: ["nothing"] }).pipe(Effect.provideService(JobQueue, queue))
       yield* queue.setStanding(last, "paused")
       yield* queue.setStanding(last, "open")
       yield* TestClock.withLive(Effect.timeout(Queue.take(mark), "5 seconds"))

@@ -1,11 +1,23 @@
 /**
- * Random commands to a queue, and what is compared when two stores are given the same ones. Lengths of time end on 5
- * seconds and time passes in tens, so that the store's own clock, which runs on meanwhile, never decides anything.
+ * Random commands to a queue, and what is compared when two stores are given the same ones. Lengths of time end on 3 or
+ * 5 seconds and time passes in tens, so that the store's own clock, which runs on meanwhile, never decides anything.
+ * Whom a store wakes is not compared: it may choose.
  */
 import { DateTime, Duration, Effect, Option, Schema } from "effect"
-import { JobQueue } from "@muster/core/job/internal/JobQueue"
-import { type Fence, type Job, type JobRequest, JobStatus, request } from "@muster/core/job/Job"
+import type { Attempt } from "@muster/core/job/Attempt"
+import { JobQueue, type Retry as RetryBy, Standing } from "@muster/core/job/internal/JobQueue"
+import {
+  type Fence,
+  type Job,
+  type JobError,
+  type JobId,
+  type JobRequest,
+  JobStatus,
+  request
+} from "@muster/core/job/Job"
 import type { QueueSettings } from "@muster/core/job/QueueSettings"
+import type { Requirements } from "@muster/core/job/Requirements"
+import type { Capabilities } from "@muster/core/worker/Worker"
 import { jobId, settings, StoreTime, worker } from "./QueueTest.ts"
 
 export const modelSettings: QueueSettings = {
@@ -19,6 +31,39 @@ const ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"] as cons
 const workers = ["w1", "w2"] as const
 const types = ["x", "y"] as const
 
+/** What jobs may need, by name. */
+const needs: Record<string, Requirements> = {
+  nothing: {},
+  memory: { hardware: { gpu_memory_gb: 24 } },
+  model: { models: ["sdxl"] },
+  gold: { labels: { tier: "gold" } },
+  "not in us": { exclude: { region: "us" } },
+  "on m1": { labels: { machine_id: "m1" } },
+  apart: { customer_isolation: "strict" }
+}
+
+/** What workers may offer beside job types, by name; which one changes from claim to claim. */
+const offers: Record<string, Omit<Capabilities, "job_types">> = {
+  plain: {},
+  big: { hardware: { gpu_memory_gb: 24.5 }, models: ["sdxl", "flux"] },
+  gold: { labels: { tier: ["gold", "silver"], region: "us" } },
+  m1: { labels: { machine_id: "m1" } },
+  m2: { labels: { machine_id: "m2" } },
+  "allows c1": { customers: { allow: ["c1"] } },
+  "denies c1": { customers: { deny: ["c1"] } },
+  "pinned to p1": { workflow_id: "p1" },
+  all: {
+    hardware: { gpu_memory_gb: 80 },
+    models: ["sdxl"],
+    labels: { tier: "gold", machine_id: "m1" },
+    customers: { isolation: "strict" }
+  }
+}
+
+const Need = Schema.Literals(["nothing", "memory", "model", "gold", "not in us", "on m1", "apart"])
+const Offer = Schema.Literals(["plain", "big", "gold", "m1", "m2", "allows c1", "denies c1", "pinned to p1", "all"])
+const Owner = Schema.NullOr(Schema.Literals(["c1", "c2"]))
+const Workflow = Schema.NullOr(Schema.Literal("p1"))
 const Id = Schema.Literals(ids)
 const Worker = Schema.Literals(workers)
 const Type = Schema.Literals(types)
@@ -30,6 +75,10 @@ const Submit = Schema.TaggedStruct("submit", {
   id: Id,
   service_required: Type,
   payload: Schema.Literals([0, 1]),
+  need: Need,
+  customer_id: Owner,
+  workflow_id: Workflow,
+  timeout: Seconds(3, 33),
   priority: Schema.Literals([0, 50, 51, 100]),
   workflow_priority: Schema.NullOr(Schema.Literals([0, 50])),
   workflow_in: Seconds(-90_000, -43, -17, 33),
@@ -38,26 +87,58 @@ const Submit = Schema.TaggedStruct("submit", {
   max_retries: Schema.Literals([0, 1, 2])
 })
 /** What runs at once, so that there is something to claim. */
-const Plain = Schema.TaggedStruct("submit plain", { id: Id, service_required: Type, payload: Schema.Literals([0, 1]) })
+const Plain = Schema.TaggedStruct("submit plain", {
+  id: Id,
+  service_required: Type,
+  payload: Schema.Literals([0, 1]),
+  need: Need,
+  customer_id: Owner
+})
 const SubmitMany = Schema.TaggedStruct("submit many", {
   jobs: Schema.Array(Schema.Union([Submit, Plain, Plain])).check(Schema.isMaxLength(4))
 })
 const Claim = Schema.TaggedStruct("claim", {
   worker: Worker,
   types: Schema.Literals(["x", "y", "xy", "yx"]),
+  offer: Offer,
   capacity: Schema.Literals([1, 2, 5]),
   limit: Schema.Literals([0, 1, 2, 5])
 })
+/** How a report may end an attempt that failed. */
+const failures: Record<string, { readonly error: JobError; readonly retry: RetryBy | null }> = {
+  "give up": { error: { kind: "Timeout", message: "late" }, retry: null },
+  retry: { error: { kind: "Timeout", message: "late" }, retry: { delay: Duration.zero, usesRetry: true } },
+  "retry later": {
+    error: { kind: "Rejected", message: "no" },
+    retry: { delay: Duration.seconds(15), usesRetry: true }
+  },
+  "retry free": { error: { kind: "RateLimited", message: "slow" }, retry: { delay: Duration.zero, usesRetry: false } },
+  "retry elsewhere": {
+    error: { kind: "ResourceExhausted", message: "full" },
+    retry: { delay: Duration.zero, usesRetry: true, elsewhere: true }
+  }
+}
+const Failure = Schema.Literals(["give up", "retry", "retry later", "retry free", "retry elsewhere"])
 const Report = Schema.TaggedStruct("report", {
   which: Which,
-  as: Schema.Literals(["start", "progress", "complete", "give up", "retry", "retry later", "retry free", "give back"])
+  as: Schema.Literals(["start", "progress", "complete", "give back"])
 })
-const Renew = Schema.TaggedStruct("renew", { which: Schema.Array(Which).check(Schema.isMaxLength(3)) })
+const Fail = Schema.TaggedStruct("fail", { which: Which, as: Failure })
+const Renew = Schema.TaggedStruct("renew", {
+  worker: Worker,
+  which: Schema.Array(Which).check(Schema.isMaxLength(3)),
+  /** Whether the answer of the last claim is still awaited. */
+  claiming: Schema.Boolean
+})
+const SetStanding = Schema.TaggedStruct("set standing", { worker: Worker, standing: Standing })
+const Open = Schema.TaggedStruct("set standing", { worker: Worker, standing: Schema.Literal("open") })
+const LeaveIdle = Schema.TaggedStruct("leave idle", { worker: Worker })
+const Attempts = Schema.TaggedStruct("attempts", { id: Id })
 const Cancel = Schema.TaggedStruct("cancel", { id: Id })
 const Retry = Schema.TaggedStruct("retry", { id: Id })
 const RetryFailed = Schema.TaggedStruct("retry failed", {
   type: Schema.NullOr(Type),
-  kind: Schema.NullOr(Schema.Literals(["Timeout", "Lost"]))
+  kind: Schema.NullOr(Schema.Literals(["Timeout", "Lost", "Rejected"]))
 })
 const Get = Schema.TaggedStruct("get", { id: Id })
 const List = Schema.TaggedStruct("list", {
@@ -81,7 +162,8 @@ export const Command = Schema.Union([
   Claim,
   Report,
   Report,
-  Report,
+  Fail,
+  Fail,
   Tick,
   Tick,
   Pass,
@@ -91,20 +173,29 @@ export const Command = Schema.Union([
   Retry,
   RetryFailed,
   Get,
+  Attempts,
   List,
-  GiveBackAll
+  GiveBackAll,
+  SetStanding,
+  Open,
+  LeaveIdle
 ])
 export type Command = typeof Command.Type
 
 type Asked = Extract<Command, { readonly _tag: "submit" | "submit plain" }>
 
-const late = { kind: "Timeout", message: "late" } as const
+/** Whether there is a time, in place of it. */
+const withoutTimes = (value: object) =>
+  Object.fromEntries(
+    Object.entries(value).map(([name, inner]: [string, unknown]) => [
+      name,
+      DateTime.isDateTime(inner) ? "a time" : inner
+    ])
+  ) as Record<string, unknown>
 
-/** A job without its times: only whether it has them. */
-const timeless = (job: Job) => {
-  const entries = Object.entries(job).map(([name, value]) => [name, DateTime.isDateTime(value) ? "a time" : value])
-  return Object.fromEntries(entries) as Record<string, unknown>
-}
+const timeless = (job: Job) => withoutTimes(job)
+const timelessAttempts = (attempts: ReadonlyArray<Attempt>) =>
+  attempts.map((attempt) => ({ ...withoutTimes(attempt), late_reports: attempt.late_reports.map(withoutTimes) }))
 
 const outcome = <A, E extends { readonly _tag: string }>(
   effect: Effect.Effect<A, E, never>,
@@ -114,28 +205,35 @@ const outcome = <A, E extends { readonly _tag: string }>(
 const done = () => "done"
 const sorted = (values: ReadonlyArray<string>) => values.toSorted()
 
+const unknown: Fence = { job_id: jobId("a"), attempt: 1, nonce: "never-given" }
+
 /** Follows commands on the queue of its context. */
 export const follower = Effect.gen(function* () {
   const queue = yield* JobQueue
   const time = yield* StoreTime
-  const fences: Array<Fence> = []
+  const fences: Array<Fence & { readonly worker: string }> = []
   /** Requests by what was asked, so that asking the same again is the same request, at any later time. */
   const requests = new Map<string, JobRequest>()
   let claims = 0
 
-  const fence = (which: number): Fence =>
-    fences.at(-1 - which) ?? { job_id: jobId("a"), attempt: 1, nonce: "never given" }
+  const fence = (which: number): Fence => fences.at(-1 - which) ?? unknown
+  const fenceOf = (name: string, which: number): Fence =>
+    fences.filter(({ worker }) => worker === name).at(-1 - which) ?? unknown
 
   const requestOf = Effect.fnUntraced(function* (asked: Asked) {
     const known = requests.get(JSON.stringify(asked))
     if (known !== undefined) return known
     const now = yield* time.now
     const at = (seconds: number | null) => (seconds === null ? null : DateTime.makeUnsafe(now + seconds * 1_000))
-    const { payload, service_required } = asked
+    const { customer_id, need, payload, service_required } = asked
     const made = request({
       service_required,
       payload,
+      customer_id,
+      requirements: needs[need]!,
       ...(asked._tag === "submit" && {
+        workflow_id: asked.workflow_id,
+        timeout_ms: asked.timeout === null ? null : asked.timeout * 1_000,
         priority: asked.priority,
         workflow_priority: asked.workflow_priority,
         workflow_datetime: at(asked.workflow_in),
@@ -149,27 +247,26 @@ export const follower = Effect.gen(function* () {
   })
 
   const report = (to: Fence, as: (typeof Report.Type)["as"]) => {
-    const fail = (delaySeconds: number, usesRetry: boolean) =>
-      outcome(queue.fail(to, late, { delay: Duration.seconds(delaySeconds), usesRetry }), timeless)
     switch (as) {
       case "start":
         return outcome(queue.start(to), done)
       case "progress":
         return outcome(queue.progress(to, { percent: to.attempt }), done)
       case "complete":
-        return outcome(queue.complete(to, { attempt: to.attempt }), timeless)
-      case "give up":
-        return outcome(queue.fail(to, late, null), timeless)
-      case "retry":
-        return fail(0, true)
-      case "retry later":
-        return fail(15, true)
-      case "retry free":
-        return fail(0, false)
+        return outcome(queue.complete(to, { attempt: to.attempt }), done)
       case "give back":
         return outcome(queue.giveBack(to), done)
     }
   }
+
+  const fail = (to: Fence, as: typeof Failure.Type) => {
+    const { error, retry } = failures[as]!
+    return outcome(queue.fail(to, error, retry), done)
+  }
+
+  const jobOf = (id: JobId) => Effect.map(queue.get(id), Option.match({ onNone: () => null, onSome: timeless }))
+  const attemptsOf = (id: JobId) =>
+    Effect.map(queue.attempts(id), Option.match({ onNone: () => null, onSome: timelessAttempts }))
 
   /** Does a command and returns what must be equal on every store. */
   const follow = Effect.fnUntraced(function* (command: Command) {
@@ -192,18 +289,36 @@ export const follower = Effect.gen(function* () {
         const nonce = `claim-${++claims}`
         const jobs = yield* queue.claim({
           worker_id: worker(command.worker),
-          job_types: [...command.types],
+          capabilities: { job_types: [...command.types], ...offers[command.offer]! },
           capacity: command.capacity,
           limit: command.limit,
           nonce
         })
-        fences.push(...jobs.map(({ attempt, id }) => ({ job_id: id, attempt, nonce })))
+        fences.push(...jobs.map(({ attempt, id }) => ({ job_id: id, attempt, nonce, worker: command.worker })))
         return jobs.map(timeless)
       }
-      case "report":
-        return yield* report(fence(command.which), command.as)
+      case "report": {
+        const to = fence(command.which)
+        return [yield* report(to, command.as), yield* jobOf(to.job_id)]
+      }
+      case "fail": {
+        const to = fence(command.which)
+        return [yield* fail(to, command.as), yield* jobOf(to.job_id)]
+      }
       case "renew":
-        return yield* queue.renew(command.which.map(fence))
+        return yield* queue.renew({
+          worker_id: worker(command.worker),
+          fences: command.which.map((which) => fenceOf(command.worker, which)),
+          claiming: command.claiming ? `claim-${claims}` : undefined
+        })
+      case "set standing":
+        yield* queue.setStanding(worker(command.worker), command.standing)
+        return sorted([...(yield* queue.standings)].map((pair) => pair.join(" ")))
+      case "leave idle":
+        yield* queue.leaveIdle(worker(command.worker))
+        return "left"
+      case "attempts":
+        return yield* attemptsOf(jobId(command.id))
       case "cancel":
         return yield* outcome(queue.cancel(jobId(command.id)), timeless)
       case "retry":
@@ -214,7 +329,7 @@ export const follower = Effect.gen(function* () {
           error_kind: command.kind ?? undefined
         })
       case "get":
-        return Option.getOrNull(Option.map(yield* queue.get(jobId(command.id)), timeless))
+        return yield* jobOf(jobId(command.id))
       case "list": {
         const page = yield* queue.list({
           status: command.status ?? undefined,
@@ -239,14 +354,22 @@ export const follower = Effect.gen(function* () {
   const finalState = Effect.gen(function* () {
     const { jobs } = yield* queue.list({ limit: 100 })
     const held = yield* queue.heldBy(workers.map(worker))
+    const standings = sorted([...(yield* queue.standings)].map((pair) => pair.join(" ")))
     const left = yield* queue.claim({
       worker_id: worker("last"),
-      job_types: types,
+      capabilities: { job_types: types, ...offers["all"]! },
       capacity: 100,
       limit: 100,
       nonce: "last"
     })
-    return { jobs: jobs.map(timeless), held: [...held.values()].map(sorted), left: left.map(timeless) }
+    const attempts = yield* Effect.forEach(jobs, ({ id }) => attemptsOf(id))
+    return {
+      jobs: jobs.map(timeless),
+      held: [...held.values()].map(sorted),
+      standings,
+      left: left.map(timeless),
+      attempts
+    }
   })
 
   return { finalState, follow }
