@@ -114,7 +114,7 @@ layer(server())("requirements", (it) => {
           const [issue, ...others] = yield* refused({ labels: { tier: condition } })
           assert.deepStrictEqual(others, [])
           assert.strictEqual(issue?.path, `requirements.labels.tier${at}`)
-          assert.match(issue.message, message)
+          assert.match(issue?.message ?? "", message)
         }
       })
     )
@@ -131,7 +131,7 @@ layer(server())("requirements", (it) => {
             issue?.path,
             `requirements.labels[${JSON.stringify(name.slice(0, 100))}]`.replace(/\["(k+)"\]$/, ".$1")
           )
-          assert.match(issue.message, /^Expected a name: letters, digits/)
+          assert.match(issue?.message ?? "", /^Expected a name: letters, digits/)
         }
         const [prototype] = yield* refused({ labels: withPrototypeName('"x"') })
         assert.deepInclude(prototype, { path: "requirements.labels.__proto__" })

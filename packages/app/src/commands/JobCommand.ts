@@ -56,6 +56,34 @@ const optionalTime = (name: string, description: string) =>
     Flag.optional
   )
 
+const optionalAmount = (name: string, metavar: string, description: string) =>
+  Flag.Finite(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+const manyTexts = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+
+/** What the job needs of its worker. */
+const needs = {
+  requirements: optionalText("requirements", "JSON", "What the job needs of its worker, as the API takes it"),
+  gpuMemory: optionalAmount("gpu-memory", "GB", "At least this much memory on the smallest GPU"),
+  gpus: optionalNumber("gpus", "N", "At least this many GPUs"),
+  cpuCores: optionalAmount("cpu-cores", "N", "At least this many cores"),
+  ram: optionalAmount("ram", "GB", "At least this much memory"),
+  model: manyTexts("model", "NAME", "A model the worker must hold; may be repeated"),
+  label: manyTexts(
+    "label",
+    "CONDITION",
+    "A label of the worker: tier=gold, zone=a,b (both), zone!=c, 'vram>=24'; may be repeated"
+  ),
+  exclude: manyTexts("exclude", "CONDITION", "The same, and it must not hold; may be repeated"),
+  isolation: Flag.Literals("isolation", ["strict", "loose", "none"]).pipe(
+    Flag.withDescription("strict: only workers that keep customers apart strictly"),
+    Flag.optional
+  )
+}
+
+const unlessEmpty = (texts: ReadonlyArray<string>) => (texts.length === 0 ? undefined : texts)
+
 const submit = Command.make(
   "submit",
   {
@@ -71,6 +99,7 @@ const submit = Command.make(
     payload: optionalText("payload", "JSON", "What the service is given"),
     payloadFile: optionalText("payload-file", "PATH", "The same from a file; - is standard input"),
     id: optionalText("id", "ID", "Your own id; submitting it again finds the same job"),
+    ...needs,
     priority: optionalNumber("priority", "0-100", "How urgent; 50 by default"),
     maxRetries: optionalNumber("max-retries", "N", "Tries after the first one; 3 by default"),
     timeout: Flag.String("timeout").pipe(
@@ -111,6 +140,17 @@ const submit = Command.make(
         batch: Option.getOrUndefined(flags.batch),
         payload: Option.getOrUndefined(flags.payload),
         payloadFile: Option.getOrUndefined(flags.payloadFile),
+        requirements: Option.getOrUndefined(flags.requirements),
+        needs: {
+          gpuMemory: Option.getOrUndefined(flags.gpuMemory),
+          gpus: Option.getOrUndefined(flags.gpus),
+          cpuCores: Option.getOrUndefined(flags.cpuCores),
+          ram: Option.getOrUndefined(flags.ram),
+          models: unlessEmpty(flags.model),
+          labels: unlessEmpty(flags.label),
+          exclude: unlessEmpty(flags.exclude),
+          isolation: Option.getOrUndefined(flags.isolation)
+        },
         id: Option.getOrUndefined(flags.id),
         priority: Option.getOrUndefined(flags.priority),
         max_retries: Option.getOrUndefined(flags.maxRetries),
@@ -133,6 +173,14 @@ const submit = Command.make(
     {
       command: `muster job submit simulation --payload '{"duration_ms": 2000, "steps": 4}' --wait`,
       description: "Submit a job and watch it run"
+    },
+    {
+      command: "muster job submit comfyui --gpu-memory 24 --model flux --label tier=gold --exclude spot=true",
+      description: "Only a worker with such a GPU, model and label will run it"
+    },
+    {
+      command: `muster job submit train --label 'vram>=40' --label 'vram<80' --requirements '{"models": ["base"]}'`,
+      description: "Ranges in quotes, which keep the shell from reading > and <; JSON for all the rest"
     },
     {
       command: "muster job submit comfyui --payload-file workflow.json --id render-42 --priority 80",
@@ -200,6 +248,17 @@ const list = Command.make(
   ])
 )
 
+const attempts = Command.make("attempts", { id, json }, (flags) =>
+  Effect.flatMap(jobs, (jobs) => jobs.attempts(flags))
+).pipe(
+  Command.withDescription("Show what became of each attempt of a job, and what was reported too late to count"),
+  Command.withShortDescription("Show the attempts of a job"),
+  Command.withExamples([
+    { command: "muster job attempts render-42" },
+    { command: "muster job attempts render-42 --json | jq -r '.attempts[].worker_id'", description: "Who tried it" }
+  ])
+)
+
 const cancel = Command.make("cancel", { id, json }, (flags) => Effect.flatMap(jobs, (jobs) => jobs.cancel(flags))).pipe(
   Command.withDescription("End a job for good, whether it waits or runs"),
   Command.withExamples([{ command: "muster job cancel render-42" }])
@@ -246,5 +305,5 @@ export const command = Command.make("job").pipe(
   Command.withAlias("jobs"),
   Command.withDescription("Submit, show, list, cancel and retry jobs on the server at MUSTER_URL"),
   Command.withShortDescription("Submit, show, list, cancel and retry jobs"),
-  Command.withSubcommands([submit, get, list, cancel, retry])
+  Command.withSubcommands([submit, get, list, attempts, cancel, retry])
 )

@@ -1,10 +1,13 @@
 /** How jobs look to people. Fields carry their names from the wire, so that what one sees is what one asks for. */
-import type { Job, JobStatus } from "@muster/core/job/Job"
+import type { Attempt, AttemptOutcome, LateReport } from "@muster/core/job/Attempt"
+import type { Job, JobError, JobStatus } from "@muster/core/job/Job"
+import type { Requirements } from "@muster/core/job/Requirements"
 import { DateTime } from "effect"
 import type { Colour } from "../terminal/Style.ts"
 import * as Table from "../terminal/Table.ts"
 import * as Text from "../terminal/Text.ts"
 import * as Times from "../terminal/Times.ts"
+import * as LabelText from "./LabelText.ts"
 
 export const colours: Record<JobStatus, Colour | undefined> = {
   scheduled: "dim",
@@ -48,20 +51,37 @@ const ranFor = ({ finished_at, started_at }: Job): string =>
     ? ""
     : `, after ${Times.took(DateTime.toEpochMillis(finished_at) - DateTime.toEpochMillis(started_at))}`
 
+const errorText = ({ kind, message }: JobError): string => `${kind}: ${message}`
+
+/** A line for each clause, spelled as `muster job submit` takes it. */
+const requirementLines = (requirements: Requirements): ReadonlyArray<string> => {
+  const { customer_isolation, exclude = {}, hardware = {}, labels = {}, models = [] } = requirements
+  return [
+    ...Object.entries(hardware).map(([resource, least]) => `${resource}>=${least}`),
+    ...models.map((model) => `model ${model}`),
+    ...Object.entries(labels).map(([name, condition]) => `label ${LabelText.print(name, condition)}`),
+    ...Object.entries(exclude).map(([name, condition]) => `exclude ${LabelText.print(name, condition)}`),
+    ...(customer_isolation === undefined ? [] : [`isolation ${customer_isolation}`])
+  ]
+}
+
 /** Everything known about a job; what it does not have is left out. */
 export const block = (job: Job, now: DateTime.Utc, canvas: Table.Canvas): string => {
   const time = (at: DateTime.Utc | null) => (at === null ? undefined : Times.exact(at, now))
   const json = (value: unknown) => JSON.stringify(value)
-  const shown: ReadonlyArray<readonly [name: string, value: Table.Cell | string | null | undefined]> = [
+  const shown: ReadonlyArray<
+    readonly [name: string, value: Table.Cell | string | ReadonlyArray<string> | null | undefined]
+  > = [
     ["id", job.id],
     ["status", { text: job.status, colour: colours[job.status] }],
     ["service_required", job.service_required],
-    ["error", job.error === null ? null : { text: `${job.error.kind}: ${job.error.message}`, colour: "red" }],
+    ["error", job.error === null ? null : { text: errorText(job.error), colour: "red" }],
     ["result", job.status === "completed" ? json(job.result) : null],
     ["progress", job.progress === null ? null : progressText(job.progress)],
     ["worker_id", job.worker_id],
     ["attempt", `${job.attempt} (${job.retry_count} of ${job.max_retries} retries used)`],
     ["priority", String(job.priority)],
+    ["requirements", requirementLines(job.requirements)],
     ["customer_id", job.customer_id],
     ["workflow_id", job.workflow_id],
     ["workflow_priority", job.workflow_priority === null ? null : String(job.workflow_priority)],
@@ -74,7 +94,6 @@ export const block = (job: Job, now: DateTime.Utc, canvas: Table.Canvas): string
     ["started_at", time(job.started_at)],
     ["finished_at", job.finished_at === null ? null : `${time(job.finished_at)}${ranFor(job)}`],
     ["payload", json(job.payload)],
-    ["requirements", Object.keys(job.requirements).length === 0 ? null : json(job.requirements)],
     ["metadata", job.metadata === null ? null : json(job.metadata)]
   ]
   return Table.block(
@@ -97,3 +116,66 @@ export const progressLine = (job: Job, now: DateTime.Utc, canvas: Table.Canvas):
   const taken = Text.width(job.status) + (bar === "" ? 0 : 2 + Table.progressBarWidth) + 2
   return `${canvas.style(job.status, colours[job.status])}${bar}  ${Text.cut(rest, Math.max(0, canvas.columns - taken - 1))}`
 }
+
+const outcomes: Record<AttemptOutcome, Colour | undefined> = {
+  completed: "green",
+  failed: "red",
+  timed_out: "red",
+  cancelled: "yellow",
+  returned: undefined,
+  lost: "red"
+}
+
+/** A line of the attempts: one of them, or a report that came too late to count. */
+type AttemptLine = { readonly attempt: Attempt; readonly late?: undefined } | { readonly late: LateReport }
+
+const outcomeCell = ({ outcome, started_at }: Attempt): Table.Cell =>
+  outcome === null
+    ? { text: started_at === null ? "assigned" : "processing", colour: "cyan" }
+    : { text: outcome, colour: outcomes[outcome] }
+
+const tookText = ({ assigned_at, ended_at, started_at }: Attempt, now: DateTime.Utc): string =>
+  Times.took(DateTime.toEpochMillis(ended_at ?? now) - DateTime.toEpochMillis(started_at ?? assigned_at))
+
+const attemptColumns = (now: DateTime.Utc): ReadonlyArray<Table.Column<AttemptLine>> => {
+  const ofAttempt = (cell: (attempt: Attempt) => Table.Cell | string) => (line: AttemptLine) =>
+    line.late === undefined ? cell(line.attempt) : ""
+  return [
+    { title: "ATTEMPT", align: "right", room: "fixed", cell: ofAttempt(({ attempt }) => String(attempt)) },
+    { title: "WORKER", room: "flexible", cut: "middle", cell: ofAttempt(({ worker_id }) => worker_id) },
+    {
+      title: "OUTCOME",
+      room: "fixed",
+      cell: (line) =>
+        line.late === undefined ? outcomeCell(line.attempt) : { text: `late: ${line.late.report}`, colour: "dim" }
+    },
+    {
+      title: "STARTED",
+      room: "fixed",
+      cell: (line) =>
+        Times.relative(
+          line.late === undefined ? (line.attempt.started_at ?? line.attempt.assigned_at) : line.late.at,
+          now
+        )
+    },
+    { title: "TOOK", align: "right", room: "fixed", cell: ofAttempt((attempt) => tookText(attempt, now)) },
+    {
+      title: "ERROR",
+      cell: (line) => {
+        const { error } = line.late ?? line.attempt
+        return error === null ? none : errorText(error)
+      }
+    }
+  ]
+}
+
+/** Attempts below one another; what was reported too late stands below its attempt, with when. */
+export const attempts = (all: ReadonlyArray<Attempt>, now: DateTime.Utc, canvas: Table.Canvas): string =>
+  Table.table(
+    attemptColumns(now),
+    all.flatMap((attempt): ReadonlyArray<AttemptLine> => [
+      { attempt },
+      ...attempt.late_reports.map((late) => ({ late }))
+    ]),
+    canvas
+  )

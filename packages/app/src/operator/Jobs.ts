@@ -61,10 +61,10 @@ const awaitEnd = Effect.fnUntraced(function* (client: MusterClient, id: JobId, j
 
 const member = (body: unknown, key: string): unknown => (Predicate.hasProperty(body, key) ? body[key] : undefined)
 
-const accepting = (matching: JobStored["matching"], service: string): string => {
-  if (matching === null) return "the registry is away, so who accepts it is not known"
+const ableTo = (matching: JobStored["matching"]): string => {
+  if (matching === null) return "the registry is away, so who could run it is not known"
   const { active, registered } = matching
-  return `${active} active of ${registered} registered ${registered === 1 ? "worker accepts" : "workers accept"} ${service}`
+  return `${registered} registered ${registered === 1 ? "worker" : "workers"} could run it, ${active} of them active`
 }
 
 /** `muster job submit --batch` */
@@ -87,7 +87,9 @@ type SubmitFlags = Omit<Submission.Flags, "service_required"> & {
 export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
   const { batch, json, service_required, wait, ...rest } = flags
   if (batch !== undefined) {
-    const alone = !wait && service_required === undefined && Object.values(rest).every((value) => value === undefined)
+    const { needs = {}, ...others } = rest
+    const said = [service_required, ...Object.values(needs), ...Object.values(others)]
+    const alone = !wait && said.every((value) => value === undefined)
     if (alone) return yield* submitBatch(batch, json)
     const problem = "--batch: the file says all about its jobs; only --json goes with it"
     return yield* new Configuration.WrongUse({ problems: [problem] })
@@ -101,11 +103,11 @@ export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
   const { job, matching } = value
   if (!json) {
     if (matching?.registered === 0) {
-      yield* Output.note(`warning: no registered worker accepts ${job.service_required}; the job waits`)
+      yield* Output.note("warning: no registered worker could run it; the job waits")
     }
     const done = value instanceof JobKnown ? "was submitted before" : "is submitted"
     if (!wait) {
-      yield* Output.print(`job ${job.id} ${done} (${job.status}); ${accepting(matching, job.service_required)}`)
+      yield* Output.print(`job ${job.id} ${done} (${job.status}); ${ableTo(matching)}`)
       return yield* Output.hint(`see it with: muster job get ${job.id}`)
     }
     yield* Output.hint(`job ${job.id} ${done}; waiting for its end`)
@@ -128,6 +130,16 @@ export const get = Effect.fn("Jobs.get")(function* (flags: { readonly id: string
   const client = yield* Server.connect
   const { body, value } = yield* Server.ask(client.jobs.get({ params: { id }, responseMode }))
   yield* flags.json ? Output.printJson(body) : printJob(value.job)
+})
+
+/** `muster job attempts` */
+export const attempts = Effect.fn("Jobs.attempts")(function* (flags: { readonly id: string; readonly json: boolean }) {
+  const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
+  const client = yield* Server.connect
+  const { body, value } = yield* Server.ask(client.jobs.attempts({ params: { id }, responseMode }))
+  if (flags.json) return yield* Output.printJson(body)
+  if (value.attempts.length === 0) return yield* Output.note(`no worker has been given job ${id} yet`)
+  yield* Output.print(JobView.attempts(value.attempts, yield* DateTime.now, yield* Output.canvas))
 })
 
 /** `muster job cancel` */

@@ -2,11 +2,14 @@
 import { JobSubmission } from "@muster/http-server/contract/JobsApi"
 import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import * as Configuration from "../Configuration.ts"
+import * as Needs from "./Needs.ts"
 import { describeIssues } from "./Server.ts"
 
 /** The flags; what is undefined was not given. Fields that the wire has too are spelled as there. */
 export interface Flags {
   readonly service_required: string
+  /** What the job needs, beside `requirements`. */
+  readonly needs?: Omit<Needs.Flags, "requirements"> | undefined
   readonly id?: string | undefined
   readonly priority?: number | undefined
   readonly max_retries?: number | undefined
@@ -21,6 +24,7 @@ export interface Flags {
   /** JSON texts. */
   readonly payload?: string | undefined
   readonly metadata?: string | undefined
+  readonly requirements?: string | undefined
   /** A path, or `-` for standard input. */
   readonly payloadFile?: string | undefined
 }
@@ -61,13 +65,20 @@ const readPayload = Effect.fnUntraced(function* (payload: string | undefined, pa
   return yield* parseJson(flag, yield* readText(flag, payloadFile))
 })
 
+type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
+
+const keys = (path: Path): ReadonlyArray<string> =>
+  path.map((segment) => String(typeof segment === "object" ? segment.key : segment))
+
 /** How a field of the body is called on the command line. */
-const flagOf = ([field, ...inner]: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): string => {
-  const key = (segment: PropertyKey | { readonly key: PropertyKey } | undefined) =>
-    String(typeof segment === "object" ? segment.key : segment)
-  const flag = key(field) === "service_required" ? "SERVICE" : `--${key(field).replaceAll("_", "-")}`
-  return [flag, ...inner.map(key)].join(".")
-}
+const flagOf =
+  (needs: Needs.Needs) =>
+  (path: Path): string => {
+    const [field = "", ...inner] = keys(path)
+    if (field === "requirements") return needs.flagOf(inner)
+    const flag = field === "service_required" ? "SERVICE" : `--${field.replaceAll("_", "-")}`
+    return [flag, ...inner].join(".")
+  }
 
 /** A submission in JSON as the contract has it. */
 export const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(JobSubmission), {
@@ -77,12 +88,17 @@ export const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(JobSubmissio
 
 /** Reads what the flags point to and checks everything the server would check, naming flags instead of fields. */
 export const fromFlags = Effect.fn("Submission.fromFlags")(function* (flags: Flags) {
-  const { metadata, payload, payloadFile, ...fields } = flags
+  const { metadata, needs: said, payload, payloadFile, requirements, ...fields } = flags
+  const needs = yield* Needs.fromFlags({
+    ...said,
+    requirements: requirements === undefined ? undefined : yield* parseJson("--requirements", requirements)
+  })
   const body = {
     ...fields,
+    requirements: needs.requirements,
     payload: yield* readPayload(payload, payloadFile),
     metadata: metadata === undefined ? undefined : yield* parseJson("--metadata", metadata)
   }
   const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined))
-  return yield* decode(given).pipe(Effect.mapError((error) => wrong(...describeIssues(error, flagOf))))
+  return yield* decode(given).pipe(Effect.mapError((error) => wrong(...describeIssues(error, flagOf(needs)))))
 })

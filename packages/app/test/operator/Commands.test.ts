@@ -20,7 +20,7 @@ const registered = WorkerUseCases.registerWorker({
 /** Claims the next job as soon as there is one, as a worker would. */
 const claimed = JobUseCases.claimJobs({
   worker_id,
-  job_types: ["simulation"],
+  capabilities: { job_types: ["simulation"] },
   capacity: 2,
   limit: 1,
   nonce: "nonce-1"
@@ -61,8 +61,8 @@ describe("muster job", () => {
       )
       assert.deepStrictEqual(again, {
         code: 0,
-        stdout: "job j-2 is submitted (pending); 0 active of 0 registered workers accept simulation\n",
-        stderr: "warning: no registered worker accepts simulation; the job waits\n"
+        stdout: "job j-2 is submitted (pending); 0 registered workers could run it, 0 of them active\n",
+        stderr: "warning: no registered worker could run it; the job waits\n"
       })
       assert.strictEqual(other.code, 1)
       assert.strictEqual(other.stdout, "")
@@ -154,6 +154,52 @@ describe("muster job", () => {
       const { jobs } = (yield* ask("/jobs")) as { readonly jobs: ReadonlyArray<{ readonly id: string }> }
       const ids = [...plain.stdout.trim().split("\n"), "j-3", "j-4"]
       assert.deepStrictEqual(jobs.map(({ id }) => id).toReversed(), ids)
+    })
+  )
+
+  live(
+    "asks for what the flags say, and shows it and every attempt",
+    Effect.gen(function* () {
+      const args = ["job", "submit", "simulation", "--id", "j-1", "--gpu-memory", "24", "--gpus", "2"]
+      const labels = ["--label", "tier=gold", "--label", "vram>=40", "--label", "vram<80", "--exclude", "spot=true"]
+      const rest = ["--model", "flux", "--model", "sdxl", "--requirements", '{"hardware": {"ram_gb": 8}}', "--json"]
+      const submitted = yield* operate([...args, ...labels, ...rest])
+      assert.strictEqual(submitted.stderr, "")
+      assert.deepStrictEqual(field(submitted.stdout, "job", "requirements"), {
+        hardware: { ram_gb: 8, gpu_count: 2, gpu_memory_gb: 24 },
+        models: ["flux", "sdxl"],
+        labels: { tier: "gold", vram: { gte: 40, lt: 80 } },
+        exclude: { spot: true }
+      })
+      const wrong = operate(["job", "submit", "simulation", "--label", "tier=gold", "--label", "tier=silver"])
+      const [shown, none, clash] = yield* Effect.all(
+        [operate(["job", "get", "j-1"]), operate(["job", "attempts", "j-1"]), wrong],
+        { concurrency: 2 }
+      )
+      assert.match(shown.stdout, /\nrequirements +gpu_count>=2\n +gpu_memory_gb>=24\n +ram_gb>=8\n +model flux\n/)
+      assert.match(shown.stdout, /\n +label tier=gold\n +label vram>=40, vram<80\n +exclude spot=true\n/)
+      assert.deepStrictEqual(none, { code: 0, stdout: "", stderr: "no worker has been given job j-1 yet\n" })
+      const twice = "error: --label tier: given twice; tier=a,b asks for both\n"
+      assert.deepStrictEqual(clash, { code: 2, stdout: "", stderr: twice })
+
+      yield* operate(["job", "submit", "simulation", "--id", "j-2"])
+      const fence = yield* claimed
+      assert.strictEqual(fence.job_id, "j-2")
+      yield* JobUseCases.returnJob(fence)
+      yield* Effect.flip(JobUseCases.completeJob(fence, "too late"))
+      yield* claimed
+      const [table, json, missing] = yield* Effect.all(
+        [
+          operate(["job", "attempts", "j-2"]),
+          operate(["job", "attempts", "j-2", "--json"]),
+          operate(["job", "attempts", "j-3"])
+        ],
+        { concurrency: 2 }
+      )
+      assert.match(table.stdout, /^ATTEMPT +WORKER +OUTCOME +STARTED +TOOK +ERROR\n +1 +worker-1 +returned /)
+      assert.match(table.stdout, /\n +late: completed +.*\n +2 +worker-1 +processing .*\n$/)
+      assert.deepStrictEqual(JSON.parse(json.stdout), yield* ask("/jobs/j-2/attempts"))
+      assert.deepStrictEqual(missing, { code: 1, stdout: "", stderr: "error: job j-3 does not exist\n" })
     })
   )
 

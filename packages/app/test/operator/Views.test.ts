@@ -3,6 +3,7 @@ import * as WorkerView from "@muster/app/operator/WorkerView"
 import { coloured, plain } from "@muster/app/terminal/Style"
 import * as Table from "@muster/app/terminal/Table"
 import { width } from "@muster/app/terminal/Text"
+import type { Attempt } from "@muster/core/job/Attempt"
 import { request, type Job, JobId } from "@muster/core/job/Job"
 import { WorkerId, type WorkerWithMetadata } from "@muster/core/worker/Worker"
 import { assert, describe, it } from "@effect/vitest"
@@ -110,6 +111,70 @@ describe("JobView", () => {
     const long = job("a", { payload: { text: "x".repeat(500) } })
     assert.strictEqual(widest(JobView.block(long, now, narrow(80))), 80)
     assert.isAbove(widest(JobView.block(long, now, wide)), 500)
+  })
+
+  it("shows what a job needs as one would ask for it", () => {
+    const needy = job("a", {
+      requirements: {
+        hardware: { gpu_memory_gb: 24 },
+        models: ["flux", "sd\u001bxl"],
+        labels: { tier: ["gold", "4"], vram: { gte: 24, lt: 80 } },
+        exclude: { spot: true, zone: { not: "a" } },
+        customer_isolation: "strict"
+      }
+    })
+    const lines = JobView.block(needy, now, wide).split("\n")
+    const from = lines.findIndex((line) => line.startsWith("requirements"))
+    assert.deepStrictEqual(
+      lines.slice(from, from + 8).map((line) => line.slice(18)),
+      [
+        "gpu_memory_gb>=24",
+        "model flux",
+        String.raw`model sd\u001bxl`,
+        'label tier=gold,"4"',
+        "label vram>=24, vram<80",
+        "exclude spot=true",
+        "exclude zone!=a",
+        "isolation strict"
+      ]
+    )
+  })
+
+  it("lists attempts, with late reports under theirs", () => {
+    const attempts: ReadonlyArray<Attempt> = [
+      {
+        attempt: 1,
+        worker_id: worker.id,
+        outcome: "lost",
+        assigned_at: ago(100),
+        started_at: ago(99),
+        ended_at: ago(69),
+        error: { kind: "Lost", message: "the lease ran out" },
+        late_reports: [
+          { report: "failed", at: ago(60), error: { kind: "Timeout", message: "slow\u001b[31m" } },
+          { report: "completed", at: ago(50), error: null }
+        ]
+      },
+      {
+        attempt: 2,
+        worker_id: WorkerId.make("worker-22"),
+        outcome: null,
+        assigned_at: ago(5),
+        started_at: null,
+        ended_at: null,
+        error: null,
+        late_reports: []
+      }
+    ]
+    assert.deepStrictEqual(JobView.attempts(attempts, now, wide).split("\n"), [
+      "ATTEMPT  WORKER     OUTCOME          STARTED     TOOK  ERROR",
+      "      1  w-1        lost             1 min ago   30 s  Lost: the lease ran out",
+      String.raw`                    late: failed     1 min ago         Timeout: slow\u001b[31m`,
+      "                    late: completed  50 s ago          -",
+      "      2  worker-22  assigned         5 s ago    5.0 s  -"
+    ])
+    assert.include(JobView.attempts(attempts, now, { ...wide, style: coloured }), "\u001b[31mlost\u001b[39m")
+    assert.isAtMost(widest(JobView.attempts(attempts, now, narrow(60))), 60)
   })
 
   it("shows progress in one line that fits", () => {
