@@ -50,18 +50,53 @@ local function put_aside(queue, job)
   muster.change(queue, job, "status", "scheduled", "class", "")
 end
 
-local function give(queue, job, claimer)
-  muster.withdraw(queue, job)
-  muster.hold(queue, job, claimer.worker_id, claimer.inbox, claimer.lease_ms)
-  muster.change(
-    queue, job,
-    "status", "assigned",
-    "attempt", muster.integer(tonumber(job.attempt) + 1),
-    "worker_id", claimer.worker_id,
-    "nonce", claimer.nonce,
-    "ended", "",
-    "assigned_at", muster.integer(muster.now(queue))
-  )
+-- Gives jobs of one class to the claimer and adds them to the reply, as far as its bytes allow; says how many bytes
+-- it has then.
+local function give(queue, class, jobs, claimer, reply, bytes)
+  local until_ms, assigned_at = muster.integer(muster.now(queue) + claimer.lease_ms), muster.now_text(queue)
+  local keys, members = {}, {}
+  for i, job in ipairs(jobs) do keys[i] = muster.key_of(queue, "request", job.id) end
+  for i, request in ipairs(redis.call("MGET", unpack(keys))) do
+    local job = jobs[i]
+    if bytes >= muster.reply_bytes then break end
+    members[i] = muster.member(job)
+    muster.leave_indexes(queue, job)
+    muster.hold(queue, job, claimer.worker_id, claimer.inbox, until_ms)
+    job.status, job.worker_id, job.assigned_at = "assigned", claimer.worker_id, assigned_at
+    job.attempt = muster.integer(tonumber(job.attempt) + 1)
+    redis.call(
+      "HSET", muster.key_of(queue, "job", job.id),
+      "status", "assigned",
+      "attempt", job.attempt,
+      "worker_id", job.worker_id,
+      "nonce", claimer.nonce,
+      "ended", "",
+      "assigned_at", assigned_at
+    )
+    reply[#reply + 1] = muster.reply_with(job, request, false)
+    bytes = bytes + #request
+  end
+  muster.leave_line(queue, class, unpack(members))
+  return bytes
+end
+
+-- Those of the members of a line that the claimer may be given; what else is met is dealt with.
+local function givable(queue, class, members, claimer)
+  local jobs = {}
+  for _, member in ipairs(members) do
+    local job = muster.find(queue, string.sub(member, 17))
+    if not job then
+      -- A line must not be blocked by a job whose hash is gone.
+      muster.leave_line(queue, class, member)
+    elseif muster.is_expired(queue, job) then
+      muster.expire(queue, job)
+    elseif is_kept_from(queue, job, claimer.worker_id) then
+      put_aside(queue, job)
+    else
+      jobs[#jobs + 1] = job
+    end
+  end
+  return jobs
 end
 
 muster.register("claim", { "allow-oom" }, function(queue, args)
@@ -82,8 +117,9 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   local signature, refusal = signature_for(queue, args[8], args[9])
   if not signature then return refusal end
   muster.attend(queue, worker_id, state)
+  muster.answer_wake(queue, state, signature)
 
-  local free = math.min(limit, capacity - redis.call("HLEN", muster.held_key(queue, worker_id)))
+  local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
   if free <= 0 then return reply end
   local bytes, looked, repairs = 0, 0, { left = repairs_per_claim }
   while #reply - 2 < free and bytes < muster.reply_bytes and looked < muster.bound do
@@ -97,23 +133,9 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
       end
       return reply
     end
-    for _, member in ipairs(members) do
-      if bytes >= muster.reply_bytes then break end
-      local job = muster.find(queue, string.sub(member, 17))
-      looked = looked + 1
-      if not job then
-        -- A line must not be blocked by a job whose hash is gone.
-        redis.call("ZREM", muster.key_of(queue, "line", class), member)
-      elseif muster.is_expired(queue, job) then
-        muster.expire(queue, job)
-      elseif is_kept_from(queue, job, worker_id) then
-        put_aside(queue, job)
-      else
-        give(queue, job, claimer)
-        reply[#reply + 1] = muster.reply(queue, job)
-        bytes = bytes + muster.reply_size(reply[#reply])
-      end
-    end
+    looked = looked + #members
+    local jobs = givable(queue, class, members, claimer)
+    if jobs[1] then bytes = give(queue, class, jobs, claimer, reply, bytes) end
   end
   if #reply - 2 < free then reply[2] = "1" end
   return reply

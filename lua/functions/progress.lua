@@ -7,8 +7,7 @@
 
 muster.register("progress", { "allow-oom" }, function(queue, args)
   local id, attempt, nonce, progress = args[2], args[3], args[4], args[5]
-  local job = muster.held(queue, id, attempt, nonce)
-  if not job then return { "lease_lost" } end
-  muster.change(queue, job, "progress", progress)
+  if not muster.held_status(queue, id, attempt, nonce) then return { "lease_lost" } end
+  redis.call("HSET", muster.key_of(queue, "job", id), "progress", progress)
   return { "ok" }
 end)

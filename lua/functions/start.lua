@@ -7,10 +7,11 @@
 
 muster.register("start", { "allow-oom" }, function(queue, args)
   local id, attempt, nonce = args[2], args[3], args[4]
-  local job = muster.held(queue, id, attempt, nonce)
-  if not job then return { "lease_lost" } end
-  if job.status == "assigned" then
-    muster.change(queue, job, "status", "processing", "started_at", muster.integer(muster.now(queue)))
+  local status = muster.held_status(queue, id, attempt, nonce)
+  if not status then return { "lease_lost" } end
+  if status == "assigned" then
+    local key = muster.key_of(queue, "job", id)
+    redis.call("HSET", key, "status", "processing", "started_at", muster.now_text(queue))
   end
   return { "ok" }
 end)

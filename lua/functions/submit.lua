@@ -4,7 +4,8 @@
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, priority_step_ms, the job (see muster.submission)
--- returns  {"created" | "known", job} without the request text, which the caller has;
+-- returns  {"created", status, created_at}: there is no more to know of a new job;
+--          {"known", job}, without the request text, which the caller has;
 --          {"already_exists"}: the id is taken by another request;
 --          {"priority_step", noted}: the queue was made with another step
 
@@ -12,8 +13,9 @@ muster.register("submit", {}, function(queue, args)
   local step, submission = args[2], muster.submission(args, 3)
   local refused = muster.refuse_other_step(queue, step)
   if refused then return refused end
-  local state = muster.id_state(queue, submission.id, submission.request)
+  local state = muster.id_state(queue, submission.id, submission.request, true)
   if state == "taken" then return { "already_exists" } end
   if state == "known" then return { "known", muster.reply(queue, muster.find(queue, submission.id), true) } end
-  return { "created", muster.reply(queue, muster.store(queue, submission, step), true) }
+  local job = muster.store(queue, submission, step)
+  return { "created", job.status, job.created_at }
 end)

@@ -25,7 +25,10 @@ muster.register("submit_many", {}, function(queue, args)
   local reply = { "stored" }
   for n, submission in ipairs(submissions) do
     local free = states[n] == "free"
-    if free then muster.store(queue, submission, step) end
+    if free then
+      redis.call("SET", muster.key_of(queue, "request", submission.id), submission.request)
+      muster.store(queue, submission, step)
+    end
     reply[#reply + 1] = free and "1" or "0"
   end
   return reply

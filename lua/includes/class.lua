@@ -71,7 +71,7 @@ end
 function muster.check_class(queue, class)
   local key = muster.key_of(queue, "class", class)
   local known = redis.call("HMGET", key, "key", "settled", "machines")
-  local empty = redis.call("EXISTS", muster.key_of(queue, "line", class)) == 0
+  local empty = redis.call("EXISTS", muster.look_at(queue, class)) == 0
   if not (known[1] and empty and known[2] == "") then
     local next_look = muster.integer(muster.now(queue) + check_ms)
     if known[1] then

@@ -9,6 +9,14 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
+-- The status of the job when this attempt holds it, else nil. Reads little: large jobs report progress often.
+function muster.held_status(queue, id, attempt, nonce)
+  local known = redis.call("HMGET", muster.key_of(queue, "job", id), "status", "attempt", "nonce")
+  local status = known[1]
+  local holds = (status == "assigned" or status == "processing") and known[2] == attempt and known[3] == nonce
+  return holds and status or nil
+end
+
 -- Runs a report that ends an attempt; `act` stores it, with how it ended. Repeating it gets the same answer, as far as
 -- the job still remembers this end. One of an attempt that does not hold the job is kept as evidence: `report` is what
 -- it says, `error` what a failed one says.

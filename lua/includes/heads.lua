@@ -9,10 +9,10 @@
 -- Signatures that one call publishes a job to; a class with more of them is published in steps.
 local publish_bound = 128
 
--- A job's place in its line: the line is ordered by rank, then by member, so the sequence comes first and has a
--- fixed width.
+-- A job's place in its line: the line is ordered by rank, then by member, so the sequence, which has a fixed width,
+-- comes first.
 function muster.member(job)
-  return string.format("%016.0f", tonumber(job.sequence)) .. job.id
+  return job.sequence .. job.id
 end
 
 -- The head for a member of the line of a class.
@@ -23,7 +23,7 @@ end
 -- Tells the class's first job to the signatures that hold no head for it, or a later one; all of them in the end:
 -- when they are too many, the class is settling until the rest is told.
 function muster.publish(queue, class)
-  local first = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, 1, "WITHSCORES")
+  local first = redis.call("ZRANGE", muster.look_at(queue, class), 0, 1, "WITHSCORES")
   if not first[1] then return false end
   local match, rank = muster.key_of(queue, "match", class), first[2]
   local head = head_of(first[1], class)
@@ -47,14 +47,25 @@ function muster.publish(queue, class)
   return false
 end
 
--- A job has come into the line of a class.
-function muster.published(queue, class, job)
-  local line = muster.key_of(queue, "line", class)
-  local first = redis.call("ZRANGE", line, 0, 1, "WITHSCORES")
-  local member = muster.member(job)
-  if first[1] ~= member then return end
+-- Lets a job into the line of a class. One that is not its first one is written at the end of the call, unless
+-- something looks at the line before: see muster.look_at.
+function muster.line_up(queue, class, job)
+  local line, member = muster.key_of(queue, "line", class), muster.member(job)
+  local rank, firsts = tonumber(job.rank), queue.firsts or {}
+  queue.firsts = firsts
+  local first = firsts[class]
+  if not first then
+    local there = redis.call("ZRANGE", line, 0, 0, "WITHSCORES")
+    first = { member = there[1], rank = tonumber(there[2]) }
+    firsts[class] = first
+  end
+  if first.member and (first.rank < rank or (first.rank == rank and first.member < member)) then
+    muster.later_zadd(queue, line, job.rank, member)
+    return
+  end
+  redis.call("ZADD", line, job.rank, member)
   -- Of jobs with one rank an earlier one may come back: those that hold that rank hold a later head.
-  if first[4] and tonumber(first[4]) == tonumber(job.rank) then
+  if first.rank == rank then
     local head = head_of(member, class)
     for _, signature in ipairs(redis.call(
       "ZRANGE", muster.key_of(queue, "match", class), job.rank, job.rank, "BYSCORE"
@@ -62,26 +73,45 @@ function muster.published(queue, class, job)
       redis.call("ZADD", muster.key_of(queue, "heads", signature), job.rank, head)
     end
   end
+  firsts[class] = { member = member, rank = rank }
   muster.publish(queue, class)
+end
+
+-- The line of a class, with all that was let into it.
+function muster.look_at(queue, class)
+  local line = muster.key_of(queue, "line", class)
+  local entries = queue.zadds and queue.zadds[line]
+  if entries then
+    queue.zadds[line] = nil
+    redis.call("ZADD", line, unpack(entries))
+  end
+  return line
+end
+
+-- Takes jobs, by their members, out of a line.
+function muster.leave_line(queue, class, ...)
+  redis.call("ZREM", muster.look_at(queue, class), ...)
+  if queue.firsts then queue.firsts[class] = nil end
 end
 
 -- The class and signature match, which is said once: the signature is given the class's head.
 function muster.pair(queue, class, signature)
-  local first = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, 0, "WITHSCORES")
+  local first = redis.call("ZRANGE", muster.look_at(queue, class), 0, 0, "WITHSCORES")
   redis.call("ZADD", muster.key_of(queue, "match", class), first[2] or "+inf", signature)
   if first[1] then
     redis.call("ZADD", muster.key_of(queue, "heads", signature), first[2], head_of(first[1], class))
   end
 end
 
+-- Whether a job comes before another head: that of a later job, or an outdated one of the same job in another class.
 local function before(rank, sequence, other_rank, other)
-  return rank < other_rank or (rank == other_rank and sequence < string.sub(other, 1, 16))
+  return rank < other_rank or (rank == other_rank and sequence <= string.sub(other, 1, 16))
 end
 
 -- Puts the class's true first job in the place of an outdated head.
 local function repair(queue, heads, signature, head, class)
   redis.call("ZREM", heads, head)
-  local first = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, 0, "WITHSCORES")
+  local first = redis.call("ZRANGE", muster.look_at(queue, class), 0, 0, "WITHSCORES")
   redis.call("ZADD", muster.key_of(queue, "match", class), "XX", first[2] or "+inf", signature)
   if first[1] then redis.call("ZADD", heads, first[2], head_of(first[1], class)) end
 end
@@ -99,7 +129,7 @@ function muster.next_members(queue, signature, limit, repairs)
     if not head then return nil, false end
     local other, other_rank = lowest[3], tonumber(lowest[4])
     local class = string.sub(head, 17)
-    local waiting = redis.call("ZRANGE", muster.key_of(queue, "line", class), 0, limit - 1, "WITHSCORES")
+    local waiting = redis.call("ZRANGE", muster.look_at(queue, class), 0, limit - 1, "WITHSCORES")
     local found = {}
     for i = 1, #waiting, 2 do
       local member = waiting[i]

@@ -80,7 +80,7 @@ end
 
 -- Wakes workers for a class whose waiting jobs some of them have just been found to match.
 function muster.wake_many(queue, class)
-  local waiting = redis.call("ZCARD", muster.key_of(queue, "line", class))
+  local waiting = redis.call("ZCARD", muster.look_at(queue, class))
   for _ = 1, math.min(waiting, muster.bound) do muster.wake(queue, class) end
 end
 
@@ -103,6 +103,18 @@ function muster.reissue_wakes(queue, limit)
   end
 end
 
+-- Wakes a worker for a class that was to be looked after by another one.
+local function pass_on(queue, class)
+  if redis.call("EXISTS", muster.look_at(queue, class)) == 1 then muster.wake(queue, class) end
+end
+
+-- A woken worker claims by a signature: when it cannot run what it was woken for, its wake goes to another.
+function muster.answer_wake(queue, state, signature)
+  if state and state.kind == "w" and not redis.call("ZSCORE", muster.key_of(queue, "match", state.about), signature) then
+    pass_on(queue, state.about)
+  end
+end
+
 -- Ends what is known of a worker that claims.
 function muster.attend(queue, worker_id, state)
   if not state then return end
@@ -120,9 +132,7 @@ function muster.leave_idle(queue, worker_id)
   local state = muster.worker_state(queue, worker_id)
   if not state or state.kind == "x" then return state end
   muster.attend(queue, worker_id, state)
-  if state.kind == "w" and redis.call("EXISTS", muster.key_of(queue, "line", state.about)) == 1 then
-    muster.wake(queue, state.about)
-  end
+  if state.kind == "w" then pass_on(queue, state.about) end
   return state
 end
 

@@ -12,9 +12,9 @@ end
 
 -- Stores fields, given as name, value, name, value…, all of them strings.
 function muster.change(queue, job, ...)
+  redis.call("HSET", muster.key_of(queue, "job", job.id), ...)
   local changes = { ... }
   for i = 1, #changes, 2 do job[changes[i]] = changes[i + 1] end
-  redis.call("HSET", muster.key_of(queue, "job", job.id), unpack(changes))
 end
 
 function muster.is_held(job)
@@ -25,13 +25,11 @@ function muster.is_waiting(job)
   return job.status == "pending" or job.status == "scheduled"
 end
 
--- A job as it is answered: id, request, result, then its state in this order. False and "" stand for null. The
--- request is left out for a caller that has it.
-function muster.reply(queue, job, without_request)
-  local result = job.result or job.status == "completed" and redis.call("GET", muster.key_of(queue, "result", job.id))
+-- A job as it is answered: id, request, result, then its state in this order. False and "" stand for null.
+function muster.reply_with(job, request, result)
   return {
     job.id,
-    not without_request and redis.call("GET", muster.key_of(queue, "request", job.id)),
+    request,
     result,
     job.status,
     job.attempt,
@@ -44,6 +42,15 @@ function muster.reply(queue, job, without_request)
     job.started_at or false,
     job.finished_at or false
   }
+end
+
+-- The same with what is kept apart. The request is left out for a caller that has it.
+function muster.reply(queue, job, without_request)
+  return muster.reply_with(
+    job,
+    not without_request and redis.call("GET", muster.key_of(queue, "request", job.id)),
+    job.status == "completed" and (job.result or redis.call("GET", muster.key_of(queue, "result", job.id)))
+  )
 end
 
 -- Bytes of the large parts of such an answer.

@@ -5,14 +5,26 @@ function muster.held_key(queue, worker_id)
   return muster.key_of(queue, "held", worker_id)
 end
 
-function muster.hold(queue, job, worker_id, inbox, lease_ms)
-  redis.call("ZADD", muster.key(queue, "leases"), muster.integer(muster.now(queue) + lease_ms), job.id)
-  redis.call("HSET", muster.held_key(queue, worker_id), job.id, inbox)
+-- How many jobs a worker holds, those that are written later included.
+function muster.held_count(queue, worker_id)
+  queue.held = queue.held or {}
+  if not queue.held[worker_id] then
+    queue.held[worker_id] = redis.call("HLEN", muster.held_key(queue, worker_id))
+  end
+  return queue.held[worker_id]
+end
+
+function muster.hold(queue, job, worker_id, inbox, until_ms)
+  muster.later_zadd(queue, muster.key(queue, "leases"), until_ms, job.id)
+  muster.later_hset(queue, muster.held_key(queue, worker_id), job.id, inbox)
+  if queue.held and queue.held[worker_id] then queue.held[worker_id] = queue.held[worker_id] + 1 end
 end
 
 local function release(queue, job)
-  redis.call("ZREM", muster.key(queue, "leases"), job.id)
-  redis.call("HDEL", muster.held_key(queue, job.worker_id), job.id)
+  local worker_id = job.worker_id
+  muster.later_zrem(queue, muster.key(queue, "leases"), job.id)
+  muster.later_hdel(queue, muster.held_key(queue, worker_id), job.id)
+  if queue.held and queue.held[worker_id] then queue.held[worker_id] = queue.held[worker_id] - 1 end
 end
 
 -- When a lease that is renewed now ends: never later than one lease after the attempt's time is over.
@@ -28,7 +40,7 @@ end
 -- have: error (of this attempt), retry_count, avoid (the job is left to others until then), reported (the attempt said
 -- itself that it ended, and may say so again).
 function muster.wait_again(queue, job, ended, delay, changes)
-  muster.keep_attempt(queue, job, ended, muster.integer(muster.now(queue)), changes.error)
+  muster.keep_attempt(queue, job, ended, muster.now_text(queue), changes.error)
   release(queue, job)
   local later = delay > 0
   muster.insert(queue, job, later and muster.now(queue) + delay or nil)
@@ -48,19 +60,16 @@ function muster.wait_again(queue, job, ended, delay, changes)
   )
 end
 
--- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.
-function muster.finish(queue, job, status, error, ended)
+-- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended, `result` a small one.
+function muster.finish(queue, job, status, error, ended, result)
   if muster.is_waiting(job) then muster.withdraw(queue, job) else release(queue, job) end
-  local now = muster.integer(muster.now(queue))
-  redis.call("ZADD", muster.key(queue, "finished"), now, job.id)
-  if status == "failed" then redis.call("ZADD", muster.key(queue, "failed"), job.sequence, job.id) end
-  muster.change(
-    queue, job,
-    "status", status,
-    "error", error or job.error or "",
-    "finished_at", now,
-    "ended", ended or job.ended or ""
-  )
+  local now, key = muster.now_text(queue), muster.key_of(queue, "job", job.id)
+  muster.later_zadd(queue, muster.key(queue, "finished"), now, job.id)
+  if status == "failed" then muster.later_zadd(queue, muster.key(queue, "failed"), job.sequence, job.id) end
+  redis.call("HSET", key, "status", status, "finished_at", now, "ended", ended or job.ended or "")
+  job.status, job.finished_at, job.ended = status, now, ended or job.ended
+  if error and error ~= (job.error or "") then muster.change(queue, job, "error", error) end
+  if result then muster.change(queue, job, "result", result) end
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.

@@ -24,7 +24,9 @@ function muster.register(name, flags, run)
         return redis.error_reply("OUTDATED the function library is older than the caller")
       end
       local queue = { prefix = keys[1] }
-      local reply = run(queue, args)
+      local ran, reply = pcall(run, queue, args)
+      muster.write_pending(queue)
+      if not ran then return redis.error_reply(type(reply) == "table" and reply.err or tostring(reply)) end
       if queue.unsettled then return { "unsettled", queue.unsettled, reply } end
       return reply
     end
@@ -68,8 +70,23 @@ end
 --   standing             hash: worker → standing, when it is not open
 --   gone                 sorted set: unregistered worker by time
 --   inbox:<inbox>        list: what a process is told
+-- Most calls are for few queues: the keys that do not depend on a job are spelled once for each.
+local spelled, spelled_count, spelled_bound = {}, 0, 10000
+
 function muster.key(queue, name)
-  return queue.prefix .. ":" .. name
+  local keys = queue.keys
+  if not keys then
+    keys = spelled[queue.prefix] or {}
+    spelled[queue.prefix], queue.keys = keys, keys
+  end
+  local key = keys[name]
+  if not key then
+    key = queue.prefix .. ":" .. name
+    keys[name] = key
+    spelled_count = spelled_count + 1
+    if spelled_count > spelled_bound then spelled, spelled_count = {}, 0 end
+  end
+  return key
 end
 
 function muster.key_of(queue, kind, id)
@@ -81,6 +98,12 @@ function muster.integer(number)
   return string.format("%.0f", number)
 end
 
+-- The next sequence, as text of a fixed width: it sorts as a number does. The counter is written with what is pending.
+function muster.next_sequence(queue)
+  queue.sequence = (queue.sequence or tonumber(redis.call("HGET", muster.key(queue, "meta"), "sequence") or "0")) + 1
+  return string.format("%016.0f", queue.sequence)
+end
+
 -- The store's clock in ms, read once per call.
 function muster.now(queue)
   if not queue.now then
@@ -88,4 +111,9 @@ function muster.now(queue)
     queue.now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   end
   return queue.now
+end
+
+function muster.now_text(queue)
+  queue.now_text = queue.now_text or muster.integer(muster.now(queue))
+  return queue.now_text
 end

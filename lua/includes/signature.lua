@@ -9,8 +9,10 @@ local forget_ms = 3600000
 
 -- The number of a signature, and whether its workers may claim; nil when it is not known.
 function muster.signature(queue, id)
-  local known = redis.call("HGET", muster.key(queue, "signatures"), id)
+  queue.known = queue.known or {}
+  local known = queue.known[id] or redis.call("HGET", muster.key(queue, "signatures"), id)
   if not known then return nil end
+  queue.known[id] = known
   if string.sub(known, 1, 1) == "-" then return string.sub(known, 2), false end
   return known, true
 end

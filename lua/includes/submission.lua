@@ -1,36 +1,44 @@
 -- luacheck: globals muster
 -- Submitted jobs: reading them from the arguments of a call, and storing them.
 
--- Arguments of one of them: id, service_required, request (canonical text), priority (effective), workflow_datetime
--- (ms or ""), run_at (ms or ""), expires_at (ms or ""), max_retries, timeout (ms or ""), customer (or ""), workflow
--- (or ""), base (stands for service_required with the requirements; "" without any), requirements (normal text or "").
-muster.submission_length = 13
+-- Arguments of one of them: id, service_required, request (canonical text), priority (effective), max_retries, and the
+-- rest: "" when there is none of it, else lines with workflow_datetime, run_at, expires_at and timeout (ms), customer,
+-- workflow, base (stands for service_required with the requirements) and requirements (their normal text), each empty
+-- when it is not given.
+muster.submission_length = 6
 
-local function given(text)
-  return text ~= "" and text or nil
-end
+local rest_names = {
+  "workflow_datetime", "run_at", "expires_at", "timeout", "customer", "workflow", "base", "requirements"
+}
+-- Of the rest, what a job keeps.
+local kept_names = { "expires_at", "timeout", "customer", "workflow", "base", "requirements" }
 
 function muster.submission(args, first)
-  return {
+  local submission = {
     id = args[first],
     service_required = args[first + 1],
     request = args[first + 2],
-    priority = tonumber(args[first + 3]),
-    workflow_datetime = tonumber(args[first + 4]),
-    run_at = tonumber(args[first + 5]),
-    expires_at = given(args[first + 6]),
-    max_retries = args[first + 7],
-    timeout = given(args[first + 8]),
-    customer = given(args[first + 9]),
-    workflow = given(args[first + 10]),
-    base = given(args[first + 11]),
-    requirements = given(args[first + 12])
+    priority = args[first + 3],
+    max_retries = args[first + 4]
   }
+  local rest = args[first + 5]
+  if rest ~= "" then
+    submission.has_more = true
+    local at = 0
+    for value in string.gmatch(rest .. "\n", "([^\n]*)\n") do
+      at = at + 1
+      if value ~= "" then submission[rest_names[at]] = value end
+    end
+  end
+  return submission
 end
 
--- Whether its id is free ("free"), or stands for an equal request ("known") or for another one ("taken").
-function muster.id_state(queue, id, request)
-  local there = redis.call("GET", muster.key_of(queue, "request", id))
+-- Whether its id is free ("free"), or stands for an equal request ("known") or for another one ("taken"). One that is
+-- free is taken at once when `take` says so.
+function muster.id_state(queue, id, request, take)
+  local key = muster.key_of(queue, "request", id)
+  local there
+  if take then there = redis.call("SET", key, request, "NX", "GET") else there = redis.call("GET", key) end
   if not there then return "free" end
   return there == request and "known" or "taken"
 end
@@ -39,46 +47,45 @@ local one_day = 24 * 3600000
 
 -- Rank: effective time - effective priority * step. The same rule as core's Rank; it is here because created_at is.
 local function rank(created_at, submission, step)
-  local workflow_datetime, run_at = submission.workflow_datetime, submission.run_at
+  local workflow_datetime, run_at = tonumber(submission.workflow_datetime), tonumber(submission.run_at)
   local time = created_at
   if workflow_datetime then time = math.max(created_at - one_day, math.min(created_at, workflow_datetime)) end
   if run_at then time = math.max(time, run_at) end
-  return time - submission.priority * step
+  return time - tonumber(submission.priority) * step
 end
 
-local optional = { "expires_at", "timeout", "customer", "workflow", "base", "requirements" }
-
--- Stores a job whose id is free, and returns it.
-function muster.store(queue, submission, step)
-  local now, run_at = muster.now(queue), submission.run_at
+-- Stores a job whose id is free and whose request is stored, and returns it: the submission, which becomes the job.
+function muster.store(queue, job, step)
+  local now, run_at = muster.now(queue), tonumber(job.run_at)
   local later = run_at and run_at > now
-  local job = {
-    id = submission.id,
-    service_required = submission.service_required,
-    sequence = muster.integer(redis.call("HINCRBY", muster.key(queue, "meta"), "sequence", 1)),
-    rank = muster.integer(rank(now, submission, tonumber(step)))
-  }
-  for _, name in ipairs(optional) do job[name] = submission[name] end
+  job.sequence = muster.next_sequence(queue)
+  job.rank = muster.integer(rank(now, job, tonumber(step)))
+  job.status = later and "scheduled" or "pending"
+  job.attempt, job.retry_count, job.created_at = "0", "0", muster.now_text(queue)
   muster.insert(queue, job, later and run_at or nil)
-  local fields = {
+  local key = muster.key_of(queue, "job", job.id)
+  redis.call(
+    "HSET", key,
     "service_required", job.service_required,
     "sequence", job.sequence,
     "rank", job.rank,
-    "status", later and "scheduled" or "pending",
+    "status", job.status,
     "class", job.class,
     "attempt", "0",
     "retry_count", "0",
-    "max_retries", submission.max_retries,
-    "created_at", muster.integer(now)
-  }
-  for _, name in ipairs(optional) do
-    if job[name] then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = job[name]
+    "max_retries", job.max_retries,
+    "created_at", job.created_at
+  )
+  if job.has_more then
+    local fields = {}
+    for _, name in ipairs(kept_names) do
+      if job[name] then
+        fields[#fields + 1] = name
+        fields[#fields + 1] = job[name]
+      end
     end
+    if fields[1] then redis.call("HSET", key, unpack(fields)) end
   end
-  muster.change(queue, job, unpack(fields))
-  redis.call("SET", muster.key_of(queue, "request", job.id), submission.request)
-  redis.call("ZADD", muster.key(queue, "jobs"), job.sequence, job.id)
+  muster.later_zadd(queue, muster.key(queue, "jobs"), job.sequence, job.id)
   return job
 end

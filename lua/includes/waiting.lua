@@ -15,27 +15,32 @@ function muster.insert(queue, job, due)
   else
     local class = muster.class_of(queue, job)
     job.class = class
-    redis.call("ZADD", muster.key_of(queue, "line", class), job.rank, muster.member(job))
+    muster.line_up(queue, class, job)
     each_name(queue, job, function(index)
       redis.call("ZADD", index, job.sequence, job.id)
     end)
-    muster.published(queue, class, job)
     muster.wake(queue, class)
   end
   if job.expires_at then redis.call("ZADD", muster.key(queue, "expiring"), job.expires_at, job.id) end
+end
+
+-- Takes a job that leaves its line out of what else knows of it there.
+function muster.leave_indexes(queue, job)
+  each_name(queue, job, function(index)
+    redis.call("ZREM", index, job.id)
+  end)
+  if job.expires_at then redis.call("ZREM", muster.key(queue, "expiring"), job.id) end
 end
 
 -- Takes a job out of where it waits. The caller stores the status.
 function muster.withdraw(queue, job)
   if job.status == "scheduled" then
     redis.call("ZREM", muster.key(queue, "scheduled"), job.id)
+    if job.expires_at then redis.call("ZREM", muster.key(queue, "expiring"), job.id) end
   else
-    redis.call("ZREM", muster.key_of(queue, "line", job.class), muster.member(job))
-    each_name(queue, job, function(index)
-      redis.call("ZREM", index, job.id)
-    end)
+    muster.leave_line(queue, job.class, muster.member(job))
+    muster.leave_indexes(queue, job)
   end
-  if job.expires_at then redis.call("ZREM", muster.key(queue, "expiring"), job.id) end
 end
 
 -- Files waiting jobs anew whose customer or workflow is named by now; `after` is a sequence. Returns the sequence to

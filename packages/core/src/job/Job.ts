@@ -1,7 +1,7 @@
 /**
  * A job: one piece of work, what it needs, and how far it is. Fields are spelled as on the wire.
  */
-import { Schema } from "effect"
+import { type DateTime, Schema } from "effect"
 import { FailureKind } from "../connector/ConnectorFailure.ts"
 import { identifier, Name } from "../Identifier.ts"
 import { Json, JsonObject } from "../Json.ts"
@@ -105,6 +105,28 @@ export const Job = Schema.Struct({
   finished_at: Schema.NullOr(Schema.DateTimeUtc)
 }).annotate({ identifier: "Job" })
 export type Job = typeof Job.Type
+
+/** A job that was just submitted. */
+export const asSubmitted = (
+  id: JobId,
+  request: JobRequest,
+  status: Extract<JobStatus, "scheduled" | "pending">,
+  created_at: DateTime.Utc
+): Job => ({
+  ...request,
+  id,
+  status,
+  attempt: 0,
+  retry_count: 0,
+  worker_id: null,
+  progress: null,
+  result: null,
+  error: null,
+  created_at,
+  assigned_at: null,
+  started_at: null,
+  finished_at: null
+})
 
 /** The one table of legal transitions, for every store. */
 const successors: Record<JobStatus, ReadonlyArray<JobStatus>> = {

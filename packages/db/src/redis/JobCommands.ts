@@ -17,7 +17,7 @@ import { DateTime, Schema } from "effect"
 import { hashOf } from "./Hash.ts"
 import { command } from "./RedisFunctions.ts"
 import { NoAttempts, StoredAttempts } from "./StoredAttempts.ts"
-import { StoredJob, StoredState } from "./StoredJob.ts"
+import { StoredJob, StoredState, Time } from "./StoredJob.ts"
 
 const Flag = Schema.Literals(["0", "1"])
 const Ids = Schema.Array(JobIdSchema)
@@ -48,21 +48,27 @@ export const written = ({ id, request }: Submission): WrittenSubmission => {
   return { id, request, text: canonical(request), requirements, base }
 }
 
-const submissionArgs = ({ base, id, request, requirements, text }: WrittenSubmission) => [
-  id,
-  request.service_required,
-  text,
-  String(effectivePriority(request)),
-  millis(request.workflow_datetime),
-  millis(request.run_at),
-  millis(request.expires_at),
-  String(request.max_retries),
-  request.timeout_ms === null ? "" : String(request.timeout_ms),
-  request.customer_id ?? "",
-  request.workflow_id ?? "",
-  base,
-  requirements
-]
+const submissionArgs = ({ base, id, request, requirements, text }: WrittenSubmission) => {
+  const { customer_id, expires_at, run_at, service_required, timeout_ms, workflow_datetime, workflow_id } = request
+  const rest = [
+    millis(workflow_datetime),
+    millis(run_at),
+    millis(expires_at),
+    timeout_ms === null ? "" : String(timeout_ms),
+    customer_id ?? "",
+    workflow_id ?? "",
+    base,
+    requirements
+  ]
+  return [
+    id,
+    service_required,
+    text,
+    String(effectivePriority(request)),
+    String(request.max_retries),
+    rest.every((value) => value === "") ? "" : rest.join("\n")
+  ]
+}
 
 export const submit = command({
   name: "submit",
@@ -71,7 +77,8 @@ export const submit = command({
     ...submissionArgs(request)
   ],
   reply: Schema.Union([
-    Schema.Tuple([Schema.Literals(["created", "known"]), StoredState]),
+    Schema.Tuple([Schema.Literal("created"), Schema.Literals(["scheduled", "pending"]), Time]),
+    Schema.Tuple([Schema.Literal("known"), StoredState]),
     named("already_exists"),
     OtherStep
   ])

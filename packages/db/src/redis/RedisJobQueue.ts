@@ -4,7 +4,7 @@
  */
 import { Name } from "@muster/core/Identifier"
 import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
-import type { Fence, Job, JobId, JobStatus } from "@muster/core/job/Job"
+import { asSubmitted, type Fence, type Job, type JobId, type JobStatus } from "@muster/core/job/Job"
 import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
 import {
   type ClaimRequest,
@@ -183,8 +183,9 @@ const make = Effect.gen(function* () {
         (reply): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
           switch (reply[0]) {
             case "created":
+              return Effect.succeed({ job: asSubmitted(id, request, reply[1], reply[2]), created: true })
             case "known":
-              return Effect.succeed({ job: { ...request, ...reply[1] }, created: reply[0] === "created" })
+              return Effect.succeed({ job: { ...request, ...reply[1] }, created: false })
             case "already_exists":
               return Effect.fail(new JobAlreadyExists({ id }))
             case "priority_step":

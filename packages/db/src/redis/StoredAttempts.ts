@@ -23,6 +23,9 @@ const Written = Schema.Struct({
 
 const orNull = (text: string | undefined) => text || null
 
+/** Attempts that are told, the last ones. */
+const told = 100
+
 const failures = ["failed", "timed_out", "lost"]
 
 const attemptOf = (
@@ -46,9 +49,9 @@ export const StoredAttempts = Schema.Tuple([Schema.Literal("attempts"), Parts, L
   Schema.decodeTo(Schema.Array(Written), {
     decode: SchemaGetter.transform(
       ([, last, ended, late]) =>
-        [...ended, ...(last.length === 0 ? [] : [last])].map((parts) =>
-          attemptOf(parts, late)
-        ) as unknown as ReadonlyArray<typeof Written.Encoded>
+        [...ended, ...(last.length === 0 ? [] : [last])]
+          .slice(-told)
+          .map((parts) => attemptOf(parts, late)) as unknown as ReadonlyArray<typeof Written.Encoded>
     ),
     encode: SchemaGetter.forbiddenEncoding
   })

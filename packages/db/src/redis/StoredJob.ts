@@ -7,7 +7,8 @@ import { WorkerId } from "@muster/core/worker/Worker"
 import { Schema, SchemaGetter } from "effect"
 
 const Int = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Int))
-const Time = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.DateTimeUtcFromMillis))
+/** A time in ms. */
+export const Time = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.DateTimeUtcFromMillis))
 const OptionalDate = Schema.NullOr(Schema.DateTimeUtcFromString)
 
 /** The canonical text of a request. */

@@ -4,6 +4,7 @@
 import { DateTime, Duration } from "effect"
 import type { WorkerId } from "../../worker/Worker.ts"
 import {
+  asSubmitted,
   canBecome,
   type Fence,
   isHeld,
@@ -148,21 +149,7 @@ export const make = (settings: QueueSettings) => {
     store: (id: JobId, request: JobRequest, text: string, now: number): Entry => {
       const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
       const entry: Entry = {
-        job: {
-          ...request,
-          id,
-          status: due > now ? "scheduled" : "pending",
-          attempt: 0,
-          retry_count: 0,
-          worker_id: null,
-          progress: null,
-          result: null,
-          error: null,
-          created_at: DateTime.makeUnsafe(now),
-          assigned_at: null,
-          started_at: null,
-          finished_at: null
-        },
+        job: asSubmitted(id, request, due > now ? "scheduled" : "pending", DateTime.makeUnsafe(now)),
         sequence: ++sequence,
         rank: rank(request, now, settings.priorityStep),
         line: WaitingLines.lineOf(request),

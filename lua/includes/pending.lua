@@ -1,0 +1,53 @@
+-- luacheck: globals muster
+-- Writes that nothing else in the same call reads: they are gathered and made at its end, one command for each key
+-- instead of one for each job. Removals come first: a job may be let go and given again in one call.
+
+local function list_of(queue, kind, key)
+  local all = queue[kind]
+  if not all then
+    all = {}
+    queue[kind] = all
+  end
+  local list = all[key]
+  if not list then
+    list = {}
+    all[key] = list
+  end
+  return list
+end
+
+function muster.later_zadd(queue, key, score, member)
+  local list = list_of(queue, "zadds", key)
+  list[#list + 1] = score
+  list[#list + 1] = member
+end
+
+function muster.later_zrem(queue, key, member)
+  local list = list_of(queue, "zrems", key)
+  list[#list + 1] = member
+end
+
+function muster.later_hset(queue, key, field, value)
+  local list = list_of(queue, "hsets", key)
+  list[#list + 1] = field
+  list[#list + 1] = value
+end
+
+function muster.later_hdel(queue, key, field)
+  local list = list_of(queue, "hdels", key)
+  list[#list + 1] = field
+end
+
+local function write(command, lists)
+  for key, list in pairs(lists or {}) do redis.call(command, key, unpack(list)) end
+end
+
+function muster.write_pending(queue)
+  write("ZREM", queue.zrems)
+  write("HDEL", queue.hdels)
+  write("ZADD", queue.zadds)
+  write("HSET", queue.hsets)
+  if queue.sequence then
+    redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
+  end
+end
