@@ -2,6 +2,7 @@
  * One pass of each check over 100,000 workers on PostgreSQL, each in the worst case: every worker moves. Beside it,
  * the same passes when nothing is to be done.
  */
+import * as CapabilityKey from "@muster/db/postgres/CapabilityKey"
 import * as PgMigrations from "@muster/db/postgres/PgMigrations"
 import * as PgWorkerRepository from "@muster/db/postgres/PgWorkerRepository"
 import * as Postgres from "@muster/db/postgres/Postgres"
@@ -31,10 +32,13 @@ const fill = Effect.gen(function* () {
   yield* sql`TRUNCATE workers CASCADE`
   yield* sql`TRUNCATE past_heartbeats`
   yield* sql`
-    INSERT INTO workers (id, region, capacity, capabilities, job_types, unhealthy_job_types)
-    SELECT 'bench-' || n, 'bench', 1, '{"job_types":["simulation"]}', '{simulation}', '{}'
+    INSERT INTO workers (id, region, capacity, capabilities, unhealthy_job_types)
+    SELECT 'bench-' || n, 'bench', 1, '{"job_types":["simulation"]}', '{}'
     FROM generate_series(1, ${workers}) n`
-  yield* sql`INSERT INTO worker_status SELECT id, 'pending', clock_timestamp() FROM workers`
+  const { capability_key } = CapabilityKey.keysOf({ job_types: ["simulation"] })
+  yield* sql`
+    INSERT INTO worker_status (worker_id, status, status_changed_at, capability_key)
+    SELECT id, 'pending', clock_timestamp(), ${capability_key} FROM workers`
   yield* sql`INSERT INTO last_heartbeats SELECT id, clock_timestamp() FROM workers`
   yield* sql`VACUUM ANALYZE`
 })

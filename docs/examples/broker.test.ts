@@ -33,7 +33,7 @@ it.effect("a worker registers, becomes active, and runs a job", () =>
     const nonce = crypto.randomUUID()
     const [claimed] = yield* JobUseCases.claimJobs({
       worker_id,
-      job_types: ["render"],
+      capabilities: { job_types: ["render"] },
       capacity: 1,
       limit: 1,
       nonce

@@ -204,7 +204,7 @@ layer(server())("the routes of workers", (it) => {
         yield* ask("POST", "/workers/drains/drain", { body })
         assert.deepStrictEqual(yield* held, [job])
       }
-      for (const _ of [1, 2]) yield* ask("POST", "/workers/drains/drain", { body: { jobs: "return" } })
+      yield* Effect.replicateEffect(ask("POST", "/workers/drains/drain", { body: { jobs: "return" } }), 2)
       assert.deepStrictEqual(yield* held, [])
       assert.strictEqual((yield* ask("GET", `/jobs/${job}`)).json.job.status, "pending")
       for (const body of [{ jobs: "keep" }, { jobs: null }, [], "return", 1]) {

@@ -10,7 +10,7 @@ export const pauses = Schedule.min([Schedule.exponential(firstPause, 1.5), Sched
 /** So long a server may be away, or its store, while somebody waits. */
 const outage = Duration.seconds(30)
 
-const outages: ReadonlyArray<string> = ["ServerUnreachable", "StoreUnavailable"]
+const outages = new Set(["ServerUnreachable", "StoreUnavailable"])
 
 /** Looks once more while nobody answers, until an outage has lasted too long; `others` are errors that pass as well. */
 export const throughOutages = <A, E extends { readonly _tag: string }, R>(
@@ -18,6 +18,6 @@ export const throughOutages = <A, E extends { readonly _tag: string }, R>(
   others: ReadonlyArray<E["_tag"]> = []
 ) =>
   Effect.retry(look, {
-    while: ({ _tag }) => outages.includes(_tag) || others.includes(_tag),
+    while: ({ _tag }) => outages.has(_tag) || others.includes(_tag),
     schedule: Schedule.upTo(pauses, { duration: outage })
   })

@@ -93,8 +93,9 @@ describe("submitting a job", () => {
         capacity: 1,
         capabilities: { job_types: ["render"], hardware: { gpu_memory_gb: 24 } }
       })
-      for (const refused of [JobUseCases.submitJob(large), JobUseCases.submitJobs([picky, large])]) {
-        const error = yield* Effect.flip(Effect.asVoid(refused))
+      const [alone, together] = [JobUseCases.submitJob(large), JobUseCases.submitJobs([picky, large])]
+      for (const refused of [Effect.asVoid(alone), Effect.asVoid(together)]) {
+        const error = yield* Effect.flip(refused)
         assert.deepInclude(error, { _tag: "NotMatchable", service_required: "render", type_accepted: true })
         assert.include(error.message, "its requirements are not met")
       }

@@ -70,7 +70,11 @@ describe("a worker that is not open", () => {
       yield* submit("job-1")
       yield* submit("job-2")
       assert.deepEqual(yield* claim, ["job-1"])
-      for (const _ of [1, 2]) assert.strictEqual((yield* WorkerUseCases.pauseWorker(id)).standing, "paused")
+      const paused = yield* Effect.replicateEffect(WorkerUseCases.pauseWorker(id), 2)
+      assert.deepStrictEqual(
+        paused.map((worker) => worker.standing),
+        ["paused", "paused"]
+      )
       assert.deepEqual(yield* claim, [])
       assert.strictEqual(yield* statusOf("job-1"), "assigned")
       assert.deepInclude(yield* WorkerQueries.getWorkerWithMetadata(id), {
@@ -78,7 +82,11 @@ describe("a worker that is not open", () => {
         occupancy: "paused",
         current_jobs: [JobId.make("job-1")]
       })
-      for (const _ of [1, 2]) assert.strictEqual((yield* WorkerUseCases.resumeWorker(id)).standing, "open")
+      const resumed = yield* Effect.replicateEffect(WorkerUseCases.resumeWorker(id), 2)
+      assert.deepStrictEqual(
+        resumed.map((worker) => worker.standing),
+        ["open", "open"]
+      )
       assert.strictEqual((yield* WorkerQueries.getWorkerWithMetadata(id)).occupancy, "busy")
       assert.deepEqual(yield* claim, ["job-2"])
     }).pipe(Effect.provide(broker))
@@ -93,7 +101,7 @@ describe("a worker that is not open", () => {
       assert.strictEqual((yield* WorkerUseCases.drainWorker(id, { jobs: "finish" })).standing, "draining")
       assert.strictEqual(yield* statusOf("job-1"), "assigned")
       assert.strictEqual((yield* WorkerQueries.getWorkerWithMetadata(id)).occupancy, "draining")
-      for (const _ of [1, 2]) yield* WorkerUseCases.drainWorker(id, { jobs: "return" })
+      yield* Effect.replicateEffect(WorkerUseCases.drainWorker(id, { jobs: "return" }), 2)
       const job = Option.getOrThrow(yield* queue.get(JobId.make("job-1")))
       assert.deepInclude(job, { status: "pending", retry_count: 0, worker_id: null })
       assert.deepEqual(yield* claim, [])
