@@ -9,7 +9,7 @@
 local small = 60
 
 muster.register("complete", { "allow-oom" }, function(queue, args)
-  return muster.end_attempt(queue, args, "completed", "completed", function(job)
+  return muster.end_attempt(queue, args, "completed", function(job)
     local result = args[5]
     if #result > small then
       redis.call("SET", muster.key_of(queue, "result", job.id), result)

@@ -10,7 +10,7 @@ local elsewhere_ms = 30000
 
 muster.register("fail", { "allow-oom" }, function(queue, args)
   local error, ended, delay, spent = args[5], args[6], tonumber(args[7]), tonumber(args[8])
-  return muster.end_attempt(queue, args, ended, "failed", function(job)
+  return muster.end_attempt(queue, args, "failed", function(job)
     local avoid = args[9] == "1" and muster.integer(muster.now(queue) + elsewhere_ms) .. " " .. job.worker_id or nil
     muster.fail_attempt(queue, job, ended, error, delay, spent, { avoid = avoid, reported = true })
   end, error)

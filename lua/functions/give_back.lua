@@ -6,7 +6,7 @@
 -- returns  {"ok"} or {"lease_lost"}
 
 muster.register("give_back", { "allow-oom" }, function(queue, args)
-  return muster.end_attempt(queue, args, "returned", "returned", function(job)
+  return muster.end_attempt(queue, args, "returned", function(job)
     muster.wait_again(queue, job, "returned", 0, { reported = true })
   end)
 end)

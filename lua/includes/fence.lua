@@ -17,10 +17,15 @@ function muster.held_status(queue, id, attempt, nonce)
   return holds and status or nil
 end
 
+-- Which report ends an attempt like this.
+local function report_of(ended)
+  return ended == "timed_out" and "failed" or ended
+end
+
 -- Runs a report that ends an attempt; `act` stores it, with how it ended. Repeating it gets the same answer, as far as
 -- the job still remembers this end. One of an attempt that does not hold the job is kept as evidence: `report` is what
 -- it says, `error` what a failed one says.
-function muster.end_attempt(queue, args, ended, report, act, error)
+function muster.end_attempt(queue, args, report, act, error)
   local id, attempt, nonce = args[2], args[3], args[4]
   local job, known = muster.held(queue, id, attempt, nonce)
   if job then
@@ -28,7 +33,7 @@ function muster.end_attempt(queue, args, ended, report, act, error)
     return { "ok" }
   end
   if known then
-    if known.ended == ended and known.attempt == attempt and known.nonce == nonce then return { "ok" } end
+    if report_of(known.ended) == report and known.attempt == attempt and known.nonce == nonce then return { "ok" } end
     muster.keep_late(queue, id, attempt, report, error)
   end
   return { "lease_lost" }

@@ -8,6 +8,8 @@
 
 -- Signatures that one call publishes a job to; a class with more of them is published in steps.
 local publish_bound = 128
+-- Signatures that one command takes.
+local told_at_once = 1000
 
 -- A job's place in its line: the line is ordered by rank, then by member, so the sequence, which has a fixed width,
 -- comes first.
@@ -64,13 +66,18 @@ function muster.line_up(queue, class, job)
     return
   end
   redis.call("ZADD", line, job.rank, member)
-  -- Of jobs with one rank an earlier one may come back: those that hold that rank hold a later head.
-  if first.rank == rank then
-    local head = head_of(member, class)
-    for _, signature in ipairs(redis.call(
-      "ZRANGE", muster.key_of(queue, "match", class), job.rank, job.rank, "BYSCORE"
-    )) do
-      redis.call("ZADD", muster.key_of(queue, "heads", signature), job.rank, head)
+  -- Of jobs with one rank an earlier one may come back: those that hold that rank may hold a later head, whether or not
+  -- its job still waits. They are told anew.
+  if job.attempt then
+    local match = muster.key_of(queue, "match", class)
+    local told = redis.call("ZRANGE", match, job.rank, job.rank, "BYSCORE")
+    for i = 1, #told, told_at_once do
+      local anew = {}
+      for j = i, math.min(i + told_at_once - 1, #told) do
+        anew[#anew + 1] = "+inf"
+        anew[#anew + 1] = told[j]
+      end
+      redis.call("ZADD", match, unpack(anew))
     end
   end
   firsts[class] = { member = member, rank = rank }
