@@ -3,21 +3,12 @@
  * 5 seconds and time passes in tens, so that the store's own clock, which runs on meanwhile, never decides anything.
  * Whom a store wakes is not compared: it may choose.
  */
-import { DateTime, Duration, Effect, Option, Schema } from "effect"
+import { Arbitrary, DateTime, Duration, Effect, Option, Schema } from "effect"
 import type { Attempt } from "@muster/core/job/Attempt"
-import { JobQueue, type Retry as RetryBy, Standing } from "@muster/core/job/internal/JobQueue"
-import {
-  type Fence,
-  type Job,
-  type JobError,
-  type JobId,
-  type JobRequest,
-  JobStatus,
-  request
-} from "@muster/core/job/Job"
+import { JobQueue, Standing } from "@muster/core/job/internal/JobQueue"
+import { type Fence, type Job, type JobId, type JobRequest, JobStatus, request } from "@muster/core/job/Job"
 import type { QueueSettings } from "@muster/core/job/QueueSettings"
-import type { Requirements } from "@muster/core/job/Requirements"
-import type { Capabilities } from "@muster/core/worker/Worker"
+import { failures, needs, offers } from "./ModelTables.ts"
 import { jobId, settings, StoreTime, worker } from "./QueueTest.ts"
 
 export const modelSettings: QueueSettings = {
@@ -30,35 +21,6 @@ export const modelSettings: QueueSettings = {
 const ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"] as const
 const workers = ["w1", "w2"] as const
 const types = ["x", "y"] as const
-
-/** What jobs may need, by name. */
-const needs: Record<string, Requirements> = {
-  nothing: {},
-  memory: { hardware: { gpu_memory_gb: 24 } },
-  model: { models: ["sdxl"] },
-  gold: { labels: { tier: "gold" } },
-  "not in us": { exclude: { region: "us" } },
-  "on m1": { labels: { machine_id: "m1" } },
-  apart: { customer_isolation: "strict" }
-}
-
-/** What workers may offer beside job types, by name; which one changes from claim to claim. */
-const offers: Record<string, Omit<Capabilities, "job_types">> = {
-  plain: {},
-  big: { hardware: { gpu_memory_gb: 24.5 }, models: ["sdxl", "flux"] },
-  gold: { labels: { tier: ["gold", "silver"], region: "us" } },
-  m1: { labels: { machine_id: "m1" } },
-  m2: { labels: { machine_id: "m2" } },
-  "allows c1": { customers: { allow: ["c1"] } },
-  "denies c1": { customers: { deny: ["c1"] } },
-  "pinned to p1": { workflow_id: "p1" },
-  all: {
-    hardware: { gpu_memory_gb: 80 },
-    models: ["sdxl"],
-    labels: { tier: "gold", machine_id: "m1" },
-    customers: { isolation: "strict" }
-  }
-}
 
 const Need = Schema.Literals(["nothing", "memory", "model", "gold", "not in us", "on m1", "apart"])
 const Offer = Schema.Literals(["plain", "big", "gold", "m1", "m2", "allows c1", "denies c1", "pinned to p1", "all"])
@@ -104,20 +66,6 @@ const Claim = Schema.TaggedStruct("claim", {
   capacity: Schema.Literals([1, 2, 5]),
   limit: Schema.Literals([0, 1, 2, 5])
 })
-/** How a report may end an attempt that failed. */
-const failures: Record<string, { readonly error: JobError; readonly retry: RetryBy | null }> = {
-  "give up": { error: { kind: "Timeout", message: "late" }, retry: null },
-  retry: { error: { kind: "Timeout", message: "late" }, retry: { delay: Duration.zero, usesRetry: true } },
-  "retry later": {
-    error: { kind: "Rejected", message: "no" },
-    retry: { delay: Duration.seconds(15), usesRetry: true }
-  },
-  "retry free": { error: { kind: "RateLimited", message: "slow" }, retry: { delay: Duration.zero, usesRetry: false } },
-  "retry elsewhere": {
-    error: { kind: "ResourceExhausted", message: "full" },
-    retry: { delay: Duration.zero, usesRetry: true, elsewhere: true }
-  }
-}
 const Failure = Schema.Literals(["give up", "retry", "retry later", "retry free", "retry elsewhere"])
 const Report = Schema.TaggedStruct("report", {
   which: Which,
@@ -148,6 +96,8 @@ const List = Schema.TaggedStruct("list", {
 })
 const GiveBackAll = Schema.TaggedStruct("give back all", { worker: Worker })
 const Tick = Schema.TaggedStruct("tick", {})
+/** Does nothing: what is left of a command that a failure does not need. */
+const Skip = Schema.TaggedStruct("skip", {})
 const Pass = Schema.TaggedStruct("pass", { seconds: Schema.Literals([10, 20, 30, 50, 100]) })
 
 /** What comes often is named often. */
@@ -178,9 +128,50 @@ export const Command = Schema.Union([
   GiveBackAll,
   SetStanding,
   Open,
-  LeaveIdle
+  LeaveIdle,
+  Skip
 ])
 export type Command = typeof Command.Type
+
+const plainest: Record<string, unknown> = {
+  payload: 0,
+  need: "nothing",
+  offer: "plain",
+  customer_id: null,
+  workflow_id: null,
+  timeout: null,
+  priority: 50,
+  workflow_priority: null,
+  workflow_in: null,
+  run_in: null,
+  expires_in: null,
+  max_retries: 0,
+  claiming: false,
+  jobs: []
+}
+
+/** Simpler commands, the simplest first. */
+const simpler = (command: Command): ReadonlyArray<Command> => {
+  if (command._tag === "skip") return []
+  const said: Record<string, unknown> = command
+  const simplified = Object.entries(plainest)
+    .filter(([name, value]) => name in said && JSON.stringify(said[name]) !== JSON.stringify(value))
+    .map(([name, value]) => ({ ...said, [name]: value }) as Command)
+  return [{ _tag: "skip" }, ...simplified]
+}
+
+/** At least 50 commands, a few more for those that do nothing. */
+export const commands = Arbitrary.array(Arbitrary.schema(Command, { shrink: simpler }), {
+  minLength: 60,
+  maxLength: 90
+})
+
+/** The commands up to a step, a line for each that does something. */
+export const story = (all: ReadonlyArray<Command>, step = all.length - 1): string =>
+  all
+    .slice(0, step + 1)
+    .flatMap((command) => (command._tag === "skip" ? [] : [`\n  ${JSON.stringify(command)}`]))
+    .join("")
 
 type Asked = Extract<Command, { readonly _tag: "submit" | "submit plain" }>
 
@@ -344,6 +335,8 @@ export const follower = Effect.gen(function* () {
         const { expired, forgotten, lost, more, promoted } = yield* queue.tick
         return { expired: sorted(expired), forgotten, lost: sorted(lost), more, promoted: sorted(promoted) }
       }
+      case "skip":
+        return "skipped"
       case "pass":
         yield* time.pass(Duration.seconds(command.seconds))
         return "passed"
