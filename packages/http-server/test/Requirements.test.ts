@@ -155,6 +155,10 @@ layer(server())("requirements", (it) => {
         assert.deepStrictEqual(yield* refused({ models }), [
           { path: "requirements.models", message: "Expected at most 100 models" }
         ])
+        const long = Array.from({ length: 100 }, (_, n) => `${n}-${"m".repeat(200)}`)
+        assert.deepStrictEqual(yield* refused({ models: long }), [
+          { path: "requirements", message: "Expected at most 16384 characters of JSON" }
+        ])
       })
     )
   )
@@ -190,9 +194,12 @@ layer(server())("requirements", (it) => {
   it.effect("at their bounds are taken", () =>
     Effect.gen(function* () {
       const requirements = {
-        models: Array.from({ length: 100 }, (_, n) => `${n}-${"m".repeat(200)}`),
+        models: Array.from({ length: 100 }, (_, n) => `model-${n}`),
         labels: Object.fromEntries(
-          Array.from({ length: 100 }, (_, n) => [`${n}-${"k".repeat(100)}`, Array.from({ length: 40 }, (_, n) => n)])
+          Array.from({ length: 100 }, (_, n) => [
+            `${n}${"k".repeat(n)}`,
+            n > 0 ? n : Array.from({ length: 100 }, String)
+          ])
         ),
         exclude: { constructor: { not: "" }, hasOwnProperty: [true, "true", 1], toString: { gt: -1e300, lt: 1e300 } }
       }

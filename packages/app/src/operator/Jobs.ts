@@ -3,13 +3,14 @@ import { isFinished, type Job, type JobErrorKind, JobId, JobStatus } from "@must
 import { Name } from "@muster/core/Identifier"
 import type { MusterClient } from "@muster/http-server/client/MusterClient"
 import { JobKnown, type JobStored, jobsPerPage } from "@muster/http-server/contract/JobsApi"
-import { DateTime, Duration, Effect, Predicate, Schedule, Schema } from "effect"
+import { DateTime, Effect, Predicate, Schema } from "effect"
 import * as Configuration from "../Configuration.ts"
 import * as Output from "../terminal/Output.ts"
 import * as Text from "../terminal/Text.ts"
 import * as Batch from "./Batch.ts"
 import * as JobView from "./JobView.ts"
 import * as Pages from "./Pages.ts"
+import * as Polling from "./Polling.ts"
 import * as Server from "./Server.ts"
 import * as Submission from "./Submission.ts"
 
@@ -30,30 +31,16 @@ const printJob = Effect.fnUntraced(function* (job: Job) {
   yield* Output.print(JobView.block(job, yield* DateTime.now, yield* Output.canvas))
 })
 
-const firstPause = Duration.millis(100)
-const longestPause = Duration.seconds(1)
-
-/** Pauses that grow to a second: a short job is seen to end at once, a long one costs the server little. */
-const pauses = Schedule.min([Schedule.exponential(firstPause, 1.5), Schedule.spaced(longestPause)])
-
-/** So long a server may be away, or its store, while somebody waits for a job. */
-const outage = Duration.seconds(30)
-
-const isPassing = (error: { readonly _tag: string }): boolean =>
-  error._tag === "ServerUnreachable" || error._tag === "StoreUnavailable"
-
 /** Polls until the job has ended; on a terminal a line shows how far it is. */
 const awaitEnd = Effect.fnUntraced(function* (client: MusterClient, id: JobId, json: boolean) {
-  const look = Server.ask(client.jobs.get({ params: { id }, responseMode })).pipe(
-    Effect.retry({ while: isPassing, schedule: Schedule.upTo(pauses, { duration: outage }) })
-  )
+  const look = Polling.throughOutages(Server.ask(client.jobs.get({ params: { id }, responseMode })))
   const show = Effect.fnUntraced(function* (job: Job) {
     const now = yield* DateTime.now
     yield* Output.statusLine((canvas) => JobView.progressLine(job, now, canvas))
   })
   return yield* look.pipe(
     Effect.tap(({ value }) => (json ? Effect.void : show(value.job))),
-    Effect.repeat({ until: ({ value }) => isFinished(value.job.status), schedule: pauses }),
+    Effect.repeat({ until: ({ value }) => isFinished(value.job.status), schedule: Polling.pauses }),
     Effect.ensuring(json ? Effect.void : Output.statusLine(() => "")),
     Effect.onInterrupt(() => Output.hint(`job ${id} goes on; see it with: muster job get ${id}`))
   )
@@ -64,6 +51,7 @@ const member = (body: unknown, key: string): unknown => (Predicate.hasProperty(b
 const ableTo = (matching: JobStored["matching"]): string => {
   if (matching === null) return "the registry is away, so who could run it is not known"
   const { active, registered } = matching
+  if (registered === 0) return "no registered worker could run it"
   return `${registered} registered ${registered === 1 ? "worker" : "workers"} could run it, ${active} of them active`
 }
 
@@ -103,7 +91,7 @@ export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
   const { job, matching } = value
   if (!json) {
     if (matching?.registered === 0) {
-      yield* Output.note("warning: no registered worker could run it; the job waits")
+      yield* Output.note("warning: the job waits for a worker that could run it to be registered")
     }
     const done = value instanceof JobKnown ? "was submitted before" : "is submitted"
     if (!wait) {

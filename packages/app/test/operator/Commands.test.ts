@@ -61,8 +61,8 @@ describe("muster job", () => {
       )
       assert.deepStrictEqual(again, {
         code: 0,
-        stdout: "job j-2 is submitted (pending); 0 registered workers could run it, 0 of them active\n",
-        stderr: "warning: no registered worker could run it; the job waits\n"
+        stdout: "job j-2 is submitted (pending); no registered worker could run it\n",
+        stderr: "warning: the job waits for a worker that could run it to be registered\n"
       })
       assert.strictEqual(other.code, 1)
       assert.strictEqual(other.stdout, "")

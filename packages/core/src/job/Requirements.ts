@@ -6,8 +6,11 @@ import { Effect, Schema, SchemaIssue } from "effect"
 import { Name } from "../Identifier.ts"
 import { atMost, Hardware, label, modelName } from "../worker/Worker.ts"
 
-/** Bounds of one job's requirements: each worker kind is compared with all of them. */
-const longest = { labels: 100, models: 100, values: 100 }
+/**
+ * Bounds of one job's requirements. They are the name of its class in a store, and each kind of workers is compared with
+ * all of them.
+ */
+const longest = { labels: 100, models: 100, values: 100, text: 16_384 }
 
 interface Range {
   readonly gte?: number
@@ -84,5 +87,9 @@ export const Requirements = Schema.Struct({
   /** Conditions that must not hold. */
   exclude: Schema.optionalKey(LabelConditions),
   customer_isolation: Schema.optionalKey(CustomerIsolation)
-})
+}).check(
+  Schema.makeFilter((requirements) => JSON.stringify(requirements).length <= longest.text, {
+    expected: `at most ${longest.text} characters of JSON`
+  })
+)
 export type Requirements = typeof Requirements.Type
