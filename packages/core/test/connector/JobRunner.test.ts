@@ -1,60 +1,14 @@
+/** The claim loop of a worker: what becomes of the jobs it is given. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Option, Ref } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Ref } from "effect"
 import { TestClock } from "effect/testing"
-import type { ConnectorJob, RunningConnector } from "@muster/core/connector/Connector"
+import type { RunningConnector } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import * as JobRunner from "@muster/core/connector/runner/JobRunner"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
-import { JobId, type JobRequest, request } from "@muster/core/job/Job"
+import { JobId } from "@muster/core/job/Job"
 import { StorageError } from "@muster/core/job/JobErrors"
-import { WorkerId } from "@muster/core/worker/Worker"
-
-const worker_id = WorkerId.make("worker-1")
-const id = JobId.make("job-1")
-
-/** A connector whose work is what a test says, and which remembers how often it was stopped. */
-const aConnector = (work: (job: ConnectorJob) => Effect.Effect<unknown, ConnectorFailure>) =>
-  Effect.gen(function* () {
-    const stopped = yield* Ref.make(0)
-    const connector: RunningConnector = {
-      health: Effect.void,
-      process: (job) => work(job).pipe(Effect.onInterrupt(() => Ref.update(stopped, (n) => n + 1)))
-    }
-    return { connector, stopped }
-  })
-
-const runWith = (connector: RunningConnector, capacity = 1, maxResultLength?: number) =>
-  Effect.forkChild(
-    JobRunner.run({
-      worker_id,
-      capabilities: { job_types: ["simulation", "without a connector"] },
-      capacity,
-      connectors: new Map([["simulation", connector]]),
-      maxResultLength
-    }),
-    { startImmediately: true }
-  )
-
-/** Turns for fibers that hand work to one another, without any time passing. */
-const turns = Effect.replicateEffect(Effect.yieldNow, 50, { discard: true })
-
-const submit = (over: Partial<JobRequest> = {}, as: JobId = id) =>
-  Effect.gen(function* () {
-    const queue = yield* JobQueue
-    yield* queue.submit(as, request({ service_required: "simulation", ...over }))
-    yield* turns
-  })
-
-const jobNow = (which: JobId = id) =>
-  Effect.gen(function* () {
-    const queue = yield* JobQueue
-    return Option.getOrThrow(yield* queue.get(which))
-  })
-
-/** Time that passes in small steps, so that fibers which hand work to one another get their turns. */
-const pass = (milliseconds: number) =>
-  Effect.replicateEffect(TestClock.adjust(milliseconds / 20), 20, { discard: true })
+import { aConnector, id, jobNow, pass, runWith, submit, worker_id } from "./RunnerTest.ts"
 
 describe("JobRunner", () => {
   it.effect("runs a job submitted while it idles and stores its result", () =>
@@ -75,7 +29,7 @@ describe("JobRunner", () => {
   it.effect("runs as many jobs at once as its capacity, and the next as soon as one ends", () =>
     Effect.gen(function* () {
       const { connector } = yield* aConnector((job) => Effect.sleep(`${Number(job.payload)} seconds`))
-      yield* runWith(connector, 2)
+      yield* runWith(connector, { capacity: 2 })
       const queue = yield* JobQueue
       yield* Effect.forEach([1, 9, 9], (payload, at) => submit({ payload }, JobId.make(`job-${at}`)))
       yield* TestClock.adjust("10 millis")
@@ -181,7 +135,7 @@ describe("JobRunner", () => {
     Effect.gen(function* () {
       const queue = yield* JobQueue
       const { connector, stopped } = yield* aConnector(() => Effect.never)
-      yield* runWith(connector, 2)
+      yield* runWith(connector, { capacity: 2 })
       yield* submit()
       yield* pass(1_000)
       yield* queue.giveBackAll(worker_id)
@@ -242,7 +196,7 @@ describe("JobRunner", () => {
   it.effect("refuses a result that is too large to store", () =>
     Effect.gen(function* () {
       const { connector } = yield* aConnector(() => Effect.succeed("x".repeat(100)))
-      yield* runWith(connector, 1, 50)
+      yield* runWith(connector, { maxResultLength: 50 })
       yield* submit()
       yield* TestClock.adjust("1 second")
       const job = yield* jobNow()
