@@ -6,7 +6,9 @@
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
 --       the jobs it was given are given again), signature id, machine ("" = none), inbox
--- returns  {"jobs", more, job…}; more is "1" when a bound was reached first: ask again for what is left;
+-- returns  {"jobs", more, {id, request, attempt, retry_count, error, created_at, assigned_at}…}: the rest of a job that
+--          is given is known; more is "1" when a bound was reached first: ask again for what is left;
+--          {"given", job…}: what this claim was given before;
 --          {"unknown", id}: this signature is not known here; {"settling", signature}: it is not ready yet
 
 -- How long a job that must not run on this worker is kept from it before it is looked at again.
@@ -15,7 +17,7 @@ local repairs_per_claim = 32
 
 -- What a claim was given whose answer was lost. A worker holds few jobs, and asks this only then.
 local function given_before(queue, worker_id, nonce)
-  local reply, bytes = { "jobs", "0" }, 0
+  local reply, bytes = { "given" }, 0
   for _, id in ipairs(redis.call("HKEYS", muster.held_key(queue, worker_id))) do
     local job = muster.find(queue, id)
     if job and job.nonce == nonce and bytes < muster.reply_bytes then
@@ -73,18 +75,34 @@ local function give(queue, class, jobs, claimer, reply, bytes)
       "ended", "",
       "assigned_at", assigned_at
     )
-    reply[#reply + 1] = muster.reply_with(job, request, false)
+    reply[#reply + 1] = {
+      job.id, request, job.attempt, job.retry_count, job.error or false, job.created_at, assigned_at
+    }
     bytes = bytes + #request
   end
   muster.leave_line(queue, class, unpack(members))
   return bytes
 end
 
+-- A job in the line of a class, with what a claim needs to know of it.
+local function waiting(queue, id, class)
+  local known = redis.call(
+    "HMGET", muster.key_of(queue, "job", id),
+    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended"
+  )
+  if not known[1] then return nil end
+  return muster.read_born({
+    id = id, class = class, status = "pending", born = known[1], attempt = known[2] or nil,
+    retry_count = known[3] or nil, error = known[4] or nil, expires_at = known[5] or nil, avoid = known[6] or nil,
+    customer = known[7] or nil, workflow = known[8] or nil, ended = known[9] or nil
+  })
+end
+
 -- Those of the members of a line that the claimer may be given; what else is met is dealt with.
 local function givable(queue, class, members, claimer)
   local jobs = {}
   for _, member in ipairs(members) do
-    local job = muster.find(queue, string.sub(member, 17))
+    local job = waiting(queue, string.sub(member, 17), class)
     if not job then
       -- A line must not be blocked by a job whose hash is gone.
       muster.leave_line(queue, class, member)
@@ -106,7 +124,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
 
   if again then
     local given = given_before(queue, worker_id, claimer.nonce)
-    if #given > 2 then return given end
+    if #given > 1 then return given end
   end
   local reply = { "jobs", "0" }
   local state = muster.worker_state(queue, worker_id)

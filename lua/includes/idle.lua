@@ -110,9 +110,9 @@ end
 
 -- A woken worker claims by a signature: when it cannot run what it was woken for, its wake goes to another.
 function muster.answer_wake(queue, state, signature)
-  if state and state.kind == "w" and not redis.call("ZSCORE", muster.key_of(queue, "match", state.about), signature) then
-    pass_on(queue, state.about)
-  end
+  if not state or state.kind ~= "w" then return end
+  local can_run = redis.call("ZSCORE", muster.key_of(queue, "match", state.about), signature)
+  if not can_run then pass_on(queue, state.about) end
 end
 
 -- Ends what is known of a worker that claims.

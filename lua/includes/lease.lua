@@ -20,10 +20,9 @@ function muster.hold(queue, job, worker_id, inbox, until_ms)
   if queue.held and queue.held[worker_id] then queue.held[worker_id] = queue.held[worker_id] + 1 end
 end
 
-local function release(queue, job)
-  local worker_id = job.worker_id
-  muster.later_zrem(queue, muster.key(queue, "leases"), job.id)
-  muster.later_hdel(queue, muster.held_key(queue, worker_id), job.id)
+function muster.release(queue, id, worker_id)
+  muster.later_zrem(queue, muster.key(queue, "leases"), id)
+  muster.later_hdel(queue, muster.held_key(queue, worker_id), id)
   if queue.held and queue.held[worker_id] then queue.held[worker_id] = queue.held[worker_id] - 1 end
 end
 
@@ -41,7 +40,7 @@ end
 -- itself that it ended, and may say so again).
 function muster.wait_again(queue, job, ended, delay, changes)
   muster.keep_attempt(queue, job, ended, muster.now_text(queue), changes.error)
-  release(queue, job)
+  muster.release(queue, job.id, job.worker_id)
   local later = delay > 0
   muster.insert(queue, job, later and muster.now(queue) + delay or nil)
   muster.change(
@@ -60,16 +59,18 @@ function muster.wait_again(queue, job, ended, delay, changes)
   )
 end
 
--- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended, `result` a small one.
-function muster.finish(queue, job, status, error, ended, result)
-  if muster.is_waiting(job) then muster.withdraw(queue, job) else release(queue, job) end
-  local now, key = muster.now_text(queue), muster.key_of(queue, "job", job.id)
-  muster.later_zadd(queue, muster.key(queue, "finished"), now, job.id)
+-- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.
+function muster.finish(queue, job, status, error, ended)
+  if muster.is_waiting(job) then muster.withdraw(queue, job) else muster.release(queue, job.id, job.worker_id) end
+  muster.later_zadd(queue, muster.key(queue, "finished"), muster.now_text(queue), job.id)
   if status == "failed" then muster.later_zadd(queue, muster.key(queue, "failed"), job.sequence, job.id) end
-  redis.call("HSET", key, "status", status, "finished_at", now, "ended", ended or job.ended or "")
-  job.status, job.finished_at, job.ended = status, now, ended or job.ended
-  if error and error ~= (job.error or "") then muster.change(queue, job, "error", error) end
-  if result then muster.change(queue, job, "result", result) end
+  muster.change(
+    queue, job,
+    "status", status,
+    "error", error or job.error or "",
+    "finished_at", muster.now_text(queue),
+    "ended", ended or job.ended or ""
+  )
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.

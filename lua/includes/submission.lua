@@ -67,14 +67,9 @@ function muster.store(queue, job, step)
   redis.call(
     "HSET", key,
     "service_required", job.service_required,
-    "sequence", job.sequence,
-    "rank", job.rank,
     "status", job.status,
     "class", job.class,
-    "attempt", "0",
-    "retry_count", "0",
-    "max_retries", job.max_retries,
-    "created_at", job.created_at
+    "born", muster.born(job)
   )
   if job.has_more then
     local fields = {}

@@ -17,7 +17,7 @@ import { DateTime, Schema } from "effect"
 import { hashOf } from "./Hash.ts"
 import { command } from "./RedisFunctions.ts"
 import { NoAttempts, StoredAttempts } from "./StoredAttempts.ts"
-import { StoredJob, StoredState, Time } from "./StoredJob.ts"
+import { GivenJob, StoredJob, StoredState, Time } from "./StoredJob.ts"
 
 const Flag = Schema.Literals(["0", "1"])
 const Ids = Schema.Array(JobIdSchema)
@@ -122,7 +122,8 @@ export const claim = command({
     request.inbox
   ],
   reply: Schema.Union([
-    Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [StoredJob]),
+    Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [GivenJob]),
+    Schema.TupleWithRest(Schema.Tuple([Schema.Literal("given")]), [StoredJob]),
     Schema.Tuple([Schema.Literals(["unknown", "settling"]), Schema.String])
   ])
 })

@@ -25,6 +25,7 @@ import { Redis } from "./Redis.ts"
 import { RedisFailure, toStorageError } from "./RedisFailure.ts"
 import { queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
 import * as RedisServer from "./RedisServer.ts"
+import { givenTo } from "./StoredJob.ts"
 import * as Settling from "./Settling.ts"
 
 /** Items per call of a function, the bound of lua/includes/queue.lua. */
@@ -150,13 +151,25 @@ const make = Effect.gen(function* () {
     const asked = { ...request, signature, machine, inbox: inbox.id, leaseMs }
     const claimed: Array<Job> = []
     for (;;) {
-      const reply = yield* claim({ ...asked, limit: request.limit - claimed.length })
-      if (reply[0] === "unknown") yield* settling.introduce(reply[1], request.capabilities)
-      else if (reply[0] === "settling") yield* settling.settleSignature(reply[1])
-      else {
-        const [, more, ...jobs] = reply
-        claimed.push(...jobs)
-        if (more === "0") return claimed as ReadonlyArray<Job>
+      // What this claim itself was given before must not be given again by its next call.
+      const again = request.again === true && claimed.length === 0
+      const reply = yield* claim({ ...asked, again, limit: request.limit - claimed.length })
+      switch (reply[0]) {
+        case "unknown":
+          yield* settling.introduce(reply[1], request.capabilities)
+          break
+        case "settling":
+          yield* settling.settleSignature(reply[1])
+          break
+        case "given": {
+          const [, ...jobs] = reply
+          return jobs
+        }
+        case "jobs": {
+          const [, more, ...jobs] = reply
+          for (const job of jobs) claimed.push(givenTo(request.worker_id, job))
+          if (more === "0") return claimed as ReadonlyArray<Job>
+        }
       }
     }
   })

@@ -92,3 +92,41 @@ export const StoredJob = Reply.pipe(
     encode: SchemaGetter.forbiddenEncoding
   })
 )
+
+/** A job that a claim gives: of its state, what a claim does not make known by itself. */
+export const GivenJob = Schema.Tuple([Text, Text, Text, Text, OptionalText, Text, Text]).pipe(
+  Schema.decodeTo(
+    Schema.Struct({
+      id: JobId,
+      request: Request,
+      attempt: Int,
+      retry_count: Int,
+      error: State.fields.error,
+      created_at: Time,
+      assigned_at: Time
+    }),
+    {
+      decode: SchemaGetter.transform(([id, request, attempt, retry_count, error, created_at, assigned_at]) => ({
+        id,
+        request,
+        attempt,
+        retry_count,
+        error: error || null,
+        created_at,
+        assigned_at
+      })),
+      encode: SchemaGetter.forbiddenEncoding
+    }
+  )
+)
+
+export const givenTo = (worker_id: WorkerId, { request, ...known }: typeof GivenJob.Type): Job => ({
+  ...request,
+  ...known,
+  status: "assigned",
+  worker_id,
+  progress: null,
+  result: null,
+  started_at: null,
+  finished_at: null
+})
