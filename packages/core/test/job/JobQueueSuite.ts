@@ -3,7 +3,7 @@
  * stand in for any other.
  */
 import { describe } from "@effect/vitest"
-import { attemptSuite } from "./AttemptSuite.ts"
+
 import { attemptsSuite } from "./AttemptsSuite.ts"
 import { batchSuite } from "./BatchSuite.ts"
 import { elsewhereSuite } from "./ElsewhereSuite.ts"
@@ -12,6 +12,7 @@ import { matchingSuite } from "./MatchingSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
 import type { QueueLayer } from "./QueueTest.ts"
 import { renewSuite } from "./RenewSuite.ts"
+import { reportSuite } from "./ReportSuite.ts"
 import { retrySuite } from "./RetrySuite.ts"
 import { standingSuite } from "./StandingSuite.ts"
 import { submitSuite } from "./SubmitSuite.ts"
@@ -39,8 +40,8 @@ export const suite = (name: string, layer: QueueLayer): void => {
     describe("standing", () => {
       standingSuite(layer)
     })
-    describe("attempt", () => {
-      attemptSuite(layer)
+    describe("reports", () => {
+      reportSuite(layer)
     })
     describe("attempts", () => {
       attemptsSuite(layer)

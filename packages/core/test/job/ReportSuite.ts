@@ -46,7 +46,7 @@ const refusedWhole = (fence: Fence) =>
     assert.deepStrictEqual(yield* queue.get(fence.job_id), before)
   })
 
-export const attemptSuite = (layer: QueueLayer): void => {
+export const reportSuite = (layer: QueueLayer): void => {
   const test = on(layer)
 
   test(
