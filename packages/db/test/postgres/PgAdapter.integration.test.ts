@@ -8,8 +8,11 @@ import * as PgMigrations from "@muster/db/postgres/PgMigrations"
 import { Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { freshDatabaseUrl } from "../../../../tools/servers/testServers.ts"
-import { emptied, facts, ids, insertAll, worker } from "../../../core/test/worker/registryFixtures.ts"
+import { facts, ids, insertAll, worker } from "../../../core/test/worker/registryFixtures.ts"
 import { passTime, registry, registryAt } from "./pgRegistry.ts"
+
+/** Of any number of workers at once. */
+const emptied = Effect.flatMap(SqlClient, (sql) => sql`TRUNCATE workers, past_heartbeats CASCADE`)
 
 const Count = Schema.Tuple([Schema.Struct({ count: Schema.Int })])
 
