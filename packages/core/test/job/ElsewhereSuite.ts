@@ -97,4 +97,17 @@ export const elsewhereSuite = (layer: QueueLayer): void => {
       assert.deepStrictEqual(idsOf(yield* claim({ worker: "w1" })), ["j"])
     })
   )
+
+  test(
+    "that another worker hands the job back in between changes nothing",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      yield* submit("j")
+      yield* queue.fail((yield* claimOne("w1")).fence, exhausted, elsewhere)
+      yield* queue.giveBack((yield* claimOne("w2")).fence)
+      assert.deepStrictEqual(yield* claim({ worker: "w1" }), [])
+      yield* passTicking("1500 millis")
+      assert.deepStrictEqual(idsOf(yield* claim({ worker: "w2" })), ["j"])
+    })
+  )
 }

@@ -3,7 +3,6 @@
  * stand in for any other.
  */
 import { describe } from "@effect/vitest"
-
 import { attemptsSuite } from "./AttemptsSuite.ts"
 import { batchSuite } from "./BatchSuite.ts"
 import { elsewhereSuite } from "./ElsewhereSuite.ts"
