@@ -41,6 +41,7 @@ const failing = (unavailable: boolean) => {
       submit: () => queue("JobQueue.submit"),
       get: () => queue("JobQueue.get"),
       list: () => queue("JobQueue.list"),
+      attempts: () => queue("JobQueue.attempts"),
       cancel: () => queue("JobQueue.cancel"),
       ping: queue("JobQueue.ping")
     }),
@@ -64,6 +65,7 @@ const requests = [
   ["POST", "/jobs", { service_required: "a", if_unmatchable: "reject" }],
   ["GET", "/jobs", undefined],
   ["GET", "/jobs/j", undefined],
+  ["GET", "/jobs/j/attempts", undefined],
   ["POST", "/jobs/j/cancel", undefined]
 ] as const
 
