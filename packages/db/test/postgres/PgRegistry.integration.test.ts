@@ -1,3 +1,4 @@
+import * as AcceptingSuite from "../../../core/test/worker/AcceptingSuite.ts"
 import * as HeartbeatStoreSuite from "../../../core/test/worker/HeartbeatStoreSuite.ts"
 import * as WorkerChecksSuite from "../../../core/test/worker/WorkerChecksSuite.ts"
 import * as WorkerRepositorySuite from "../../../core/test/worker/WorkerRepositorySuite.ts"
@@ -8,3 +9,4 @@ const postgres = { layer: registry, passTime }
 WorkerRepositorySuite.suite("postgres", postgres)
 WorkerChecksSuite.suite("postgres", postgres)
 HeartbeatStoreSuite.suite("postgres", postgres)
+AcceptingSuite.suite("postgres", postgres)
