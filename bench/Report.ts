@@ -45,7 +45,7 @@ export const print = (report: Report, json: boolean): void => {
     ...report.figures.map((figure) => {
       const verdict = meets(figure)
       const mark = verdict === undefined ? " " : verdict ? "✓" : "✗"
-      return `${mark} ${figure.name.padEnd(64)} ${shown(figure.value).padStart(10)} ${figure.unit.padEnd(6)} ${aimText(figure)}`
+      return `${mark} ${figure.name.padEnd(76)} ${shown(figure.value).padStart(10)} ${figure.unit.padEnd(6)} ${aimText(figure)}`
     })
   ]
   process.stdout.write(`${lines.join("\n")}\n`)

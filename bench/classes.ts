@@ -1,9 +1,10 @@
 /**
- * Claims and submits with more and more requirement classes and capability signatures, where every signature matches
- * every class: once with jobs waiting in all classes, and once near-empty, where each job is claimed before the next
- * comes. All queues stand filled in one Redis and are measured in turns.
+ * Submits and claims with more and more requirement classes and capability signatures: near-empty, where each job is
+ * claimed before the next comes, and then deep, with jobs waiting in all classes. Once every class is matched by a few
+ * signatures, as in a fleet of many kinds, and once by all of them. The queues stand side by side in one Redis and are
+ * measured in turns.
  */
-import type { JobId } from "@muster/core/job/Job"
+import type { Capabilities } from "@muster/core/worker/Worker"
 import { Effect } from "effect"
 import { startRedis } from "../tools/servers/Redis.ts"
 import { Meter } from "./broker/Meter.ts"
@@ -15,7 +16,7 @@ import {
   introduce,
   job,
   jobId,
-  kind,
+  jobType,
   newNonce,
   type Opened,
   openQueue,
@@ -23,75 +24,111 @@ import {
 } from "./broker/QueueUnderTest.ts"
 import { type Figure, median, type Report } from "./Report.ts"
 
-export const flags = { classes: 10_000, signatures: 300, deep: 20_000, steps: 400, rounds: 3 }
+export const flags = { classes: 10_000, signatures: 300, deep: 10_000, steps: 100, rounds: 3, pairs: 100_000 }
 type Flags = typeof flags
+
+/** Signatures that match one class, when only a few do. */
+const few = 5
+
+interface Samples {
+  readonly submits: Array<number>
+  readonly claims: Array<number>
+  /** The 99th percentile of the function calls, in µs, of each round. */
+  readonly calls: Array<number>
+}
 
 interface Cell {
   readonly classes: number
   readonly signatures: number
-  readonly deep: boolean
+  readonly matching: "few" | "all"
   readonly opened: Opened
-  readonly claims: Array<number>
-  readonly submits: Array<number>
-  /** The 99th percentile of the function calls, in µs, of each round. */
-  readonly calls: Array<number>
-  added: number
+  readonly nearEmpty: Samples
+  readonly deep: Samples
+  submitted: number
 }
 
-/** A class of its own for each n, and a condition that every worker meets. */
-const classJob = (n: number) => job({ requirements: { exclude: { kind: `class-${n}` } } })
+type Shape = Pick<Cell, "classes" | "signatures" | "matching">
+
+const noSamples = (): Samples => ({ submits: [], claims: [], calls: [] })
+const forgetSamples = (samples: Samples) => {
+  for (const list of [samples.submits, samples.claims, samples.calls]) list.length = 0
+}
+
+/** Signatures and classes of one group match. */
+const groupsOf = ({ matching, signatures }: Shape) => (matching === "all" ? 1 : Math.ceil(signatures / few))
+
+const signature = (shape: Shape, n: number): Capabilities => ({
+  job_types: [jobType],
+  labels: { kind: `k${n}`, group: `g${n % groupsOf(shape)}` }
+})
+
+const requestOf = (shape: Shape, n: number) => {
+  const group = `g${(n % shape.classes) % groupsOf(shape)}`
+  return job({ requirements: { labels: { group }, exclude: { kind: `class-${n % shape.classes}` } } })
+}
 
 /** Even steps through all of them, in an order that is no order. */
-const pick = (n: number, of: number): number => (n * 7_919) % of
+const scattered = (n: number) => n * 7_919
 
-const openCell = async (url: string, classes: number, signatures: number, deep: boolean, jobs: number) => {
-  const name = `classes-${classes}-${signatures}-${deep ? "deep" : "near-empty"}`
-  const opened = await openQueue(url, name)
-  const kinds = Array.from({ length: signatures }, (_, n) => kind(n))
-  await introduce(opened, kinds)
-  const cell: Cell = { classes, signatures, deep, opened, claims: [], submits: [], calls: [], added: 0 }
-  await fill(opened, Math.max(classes, deep ? jobs : 0), (n) => ({
-    id: `${name}-${cell.added++}`,
-    request: classJob(n % classes)
-  }))
-  if (!deep) await drain(cell)
-  return cell
+/** One of the signatures that match the class of job n. */
+const takerOf = (shape: Shape, n: number): number => {
+  const groups = groupsOf(shape)
+  const inGroup = ((n % shape.classes) % groups) + groups * (scattered(n) % few)
+  return groups === 1 ? scattered(n) % shape.signatures : inGroup % shape.signatures
+}
+
+const nextJob = (cell: Cell, n: number) => {
+  const id = `${cell.classes}-${cell.signatures}-${cell.submitted++}`
+  return { id, request: requestOf(cell, n) }
 }
 
 /** Claims and completes all that waits. */
-const drain = async ({ classes, opened: { queue, run } }: Cell): Promise<void> => {
-  let left = classes
+const drain = async ({ opened: { queue, run }, ...cell }: Cell, waiting: number): Promise<void> => {
+  let left = waiting
   await run(
     Effect.gen(function* () {
-      while (left > 0) {
+      for (let n = 0; left > 0; n = (n + 1) % groupsOf(cell)) {
         const nonce = newNonce()
-        const worker_id = workerId("drain")
-        const jobs = yield* queue.claim({ worker_id, capabilities: kind(0), capacity: 200, limit: 100, nonce })
+        const worker_id = workerId(`drain-${n}`)
+        const capabilities = signature(cell, n)
+        const jobs = yield* queue.claim({ worker_id, capabilities, capacity: 200, limit: 100, nonce })
         left -= jobs.length
-        yield* inLanes(jobs.length, 100, (n) => queue.complete(fenceOf(jobs[n]!, nonce), null))
+        yield* inLanes(jobs.length, 100, (at) => queue.complete(fenceOf(jobs[at]!, nonce), null))
       }
     })
   )
 }
 
+/** A queue that has seen one job of each class, and is empty. */
+const openCell = async (url: string, shape: Shape): Promise<Cell> => {
+  const opened = await openQueue(url, `classes-${shape.classes}-${shape.signatures}-${shape.matching}`)
+  const cell: Cell = { ...shape, opened, nearEmpty: noSamples(), deep: noSamples(), submitted: 0 }
+  await introduce(
+    opened,
+    Array.from({ length: shape.signatures }, (_, n) => signature(shape, n))
+  )
+  await fill(opened, shape.classes, (n) => nextJob(cell, n))
+  await drain(cell, shape.classes)
+  return cell
+}
+
 /** Submits one job and claims one, one after the other; the queue stays as full as it is. */
 const steps = (cell: Cell, count: number) =>
   Effect.gen(function* () {
-    const { classes, opened, signatures } = cell
-    const { queue } = opened
+    const { queue } = cell.opened
     const submits: Array<number> = []
     const claims: Array<number> = []
     for (let n = 0; n < count; n++) {
-      const at = cell.added++
-      const id: JobId = jobId(`step-${classes}-${signatures}-${at}`)
-      const request = classJob(pick(at, classes))
-      const signature = pick(at, signatures)
+      const at = scattered(cell.submitted)
+      const { id, request } = nextJob(cell, at)
+      const taker = takerOf(cell, at)
       const nonce = newNonce()
+      const capabilities = signature(cell, taker)
+      const worker_id = workerId(`w-${taker}`)
       const from = performance.now()
-      yield* queue.submit(id, request)
+      yield* queue.submit(jobId(id), request)
       const between = performance.now()
-      const worker_id = workerId(`w-${signature}`)
-      const jobs = yield* queue.claim({ worker_id, capabilities: kind(signature), capacity: 10, limit: 1, nonce })
+      const jobs = yield* queue.claim({ worker_id, capabilities, capacity: 10, limit: 1, nonce })
       const to = performance.now()
       submits.push(between - from)
       claims.push(to - between)
@@ -101,79 +138,121 @@ const steps = (cell: Cell, count: number) =>
     return { submits, claims }
   })
 
-const measure = async (meter: Meter, cell: Cell, count: number): Promise<void> => {
+const measure = async (meter: Meter, cell: Cell, samples: Samples, count: number): Promise<void> => {
   await meter.settled()
   await meter.reset()
   const { claims, submits } = await cell.opened.run(steps(cell, count))
-  cell.submits.push(median(submits))
-  cell.claims.push(median(claims))
-  cell.calls.push(await meter.functionQuantile(99))
+  samples.submits.push(median(submits) * 1_000)
+  samples.claims.push(median(claims) * 1_000)
+  samples.calls.push(await meter.functionQuantile(99))
 }
 
-const title = ({ classes, deep, signatures }: Cell) =>
-  `${deep ? "deep" : "near-empty"}, ${classes.toLocaleString("en")} classes, ${signatures} signatures`
-
-const figuresOf = (cell: Cell): ReadonlyArray<Figure> => [
-  { name: `${title(cell)}: submit p50`, value: median(cell.submits) * 1_000, unit: "µs" },
-  { name: `${title(cell)}: claim p50`, value: median(cell.claims) * 1_000, unit: "µs" },
-  { name: `${title(cell)}: function p99`, value: median(cell.calls), unit: "µs" }
-]
-
-/** How many times the smallest queue's figure the worst one is, round by round. */
-const growth = (cells: ReadonlyArray<Cell>, of: (cell: Cell) => ReadonlyArray<number>): number => {
-  const [smallest, ...others] = cells
-  const ratios = others.map((cell) => median(of(cell).map((value, round) => value / of(smallest!)[round]!)))
-  return Math.max(1, ...ratios)
+const rounds = async (
+  meter: Meter,
+  cells: ReadonlyArray<Cell>,
+  of: (cell: Cell) => Samples,
+  asked: Flags
+): Promise<void> => {
+  for (let round = 0; round <= asked.rounds; round++) {
+    for (const cell of cells) {
+      // The first round warms up, and lets every signature claim.
+      await measure(meter, cell, of(cell), round === 0 ? Math.max(asked.steps, 2 * cell.signatures) : asked.steps)
+      if (round === 0) forgetSamples(of(cell))
+    }
+  }
 }
+
+const title = ({ classes, matching, signatures }: Shape) =>
+  `${classes.toLocaleString("en")} classes, ${signatures} signatures${signatures > few ? `, ${matching} match` : ""}`
+
+/** How many times the smallest queue's figure the worst one is, compared round by round. */
+const growth = (all: ReadonlyArray<ReadonlyArray<number>>): number => {
+  const [smallest = [], ...others] = all
+  return Math.max(1, ...others.map((values) => median(values.map((value, round) => value / smallest[round]!))))
+}
+
+const summary = (cells: ReadonlyArray<Cell>, where: string, of: (cell: Cell) => Samples): ReadonlyArray<Figure> => {
+  const bySize = (matching: Cell["matching"]) =>
+    cells.filter((cell) => cell.signatures <= few || cell.matching === matching)
+  const flat = (["few", "all"] as const).flatMap((matching): ReadonlyArray<Figure> => {
+    const those = bySize(matching).map(of)
+    const aim = { atMost: 1.2 }
+    const name = `${where}, ${matching} match`
+    return [
+      {
+        name: `${name}: submit p50, worst : smallest`,
+        value: growth(those.map(({ submits }) => submits)),
+        unit: "ratio",
+        aim
+      },
+      {
+        name: `${name}: claim p50, worst : smallest`,
+        value: growth(those.map(({ claims }) => claims)),
+        unit: "ratio",
+        aim
+      }
+    ]
+  })
+  const slowest = Math.max(...cells.map((cell) => median(of(cell).calls)))
+  return [...flat, { name: `${where}: function p99, worst`, value: slowest, unit: "µs", aim: { atMost: 1_000 } }]
+}
+
+const details = (cells: ReadonlyArray<Cell>, where: string, of: (cell: Cell) => Samples): ReadonlyArray<Figure> =>
+  cells.flatMap((cell): ReadonlyArray<Figure> => {
+    const name = `${where}, ${title(cell)}`
+    return [
+      { name: `${name}: submit p50`, value: median(of(cell).submits), unit: "µs" },
+      { name: `${name}: claim p50`, value: median(of(cell).claims), unit: "µs" },
+      { name: `${name}: function p99`, value: median(of(cell).calls), unit: "µs" }
+    ]
+  })
 
 export const run = async (asked: Flags): Promise<Report> => {
   const { url } = await startRedis()
   const meter = new Meter(url)
   const classes = [10, 100, 1_000, 10_000].filter((count) => count <= asked.classes)
   const signatures = [1, 10, 50, 300].filter((count) => count <= asked.signatures)
+  const shapes = signatures.flatMap((count) =>
+    (count <= few ? (["all"] as const) : (["few", "all"] as const)).flatMap((matching) =>
+      classes
+        .filter((of) => matching === "few" || of * count <= asked.pairs)
+        .map((of): Shape => ({ classes: of, signatures: count, matching }))
+    )
+  )
+  const opening = performance.now()
   const cells: Array<Cell> = []
-  for (const deep of [true, false]) {
-    for (const m of signatures) {
-      for (const n of classes) cells.push(await openCell(url, n, m, deep, asked.deep))
+  let next = 0
+  const lane = async () => {
+    while (next < shapes.length) {
+      const at = next++
+      cells[at] = await openCell(url, shapes[at]!)
     }
   }
-  for (let round = 0; round <= asked.rounds; round++) {
-    for (const cell of cells) {
-      await measure(meter, cell, asked.steps)
-      // The first round warms up.
-      if (round === 0) for (const samples of [cell.submits, cell.claims, cell.calls]) samples.length = 0
-    }
-  }
-  for (const { opened } of cells) await opened.close()
+  await Promise.all([lane(), lane(), lane()])
+  const opened = (performance.now() - opening) / 1_000
+  const nearEmpty = (cell: Cell) => cell.nearEmpty
+  const deep = (cell: Cell) => cell.deep
+  await rounds(meter, cells, nearEmpty, asked)
+  for (const cell of cells) await fill(cell.opened, Math.max(cell.classes, asked.deep), (n) => nextJob(cell, n))
+  await rounds(meter, cells, deep, asked)
+  for (const cell of cells) await cell.opened.close()
   meter.close()
-  const flat = [true, false].flatMap((deep): ReadonlyArray<Figure> => {
-    const those = cells.filter((cell) => cell.deep === deep)
-    const where = deep ? "deep" : "near-empty"
-    const aim = { atMost: 1.2 }
-    return [
-      {
-        name: `${where}: submit p50, worst : smallest`,
-        value: growth(those, (one) => one.submits),
-        unit: "ratio",
-        aim
-      },
-      { name: `${where}: claim p50, worst : smallest`, value: growth(those, (one) => one.claims), unit: "ratio", aim }
-    ]
-  })
-  const slowest = Math.max(...cells.map(({ calls }) => median(calls)))
   return {
     bench: "classes",
     setting: {
       ...asked,
       redis: durability,
-      matching: "every signature matches every class",
+      "few match": `${few} signatures match a class`,
+      "all match": `every signature matches every class, up to ${asked.pairs} pairs`,
       "function p99": "of all calls of submit, claim and complete, by the histogram of Redis",
       figures: "medians of the rounds, the queues in turns"
     },
     figures: [
-      ...flat,
-      { name: "function p99, worst", value: slowest, unit: "µs", aim: { atMost: 1_000 } },
-      ...cells.flatMap(figuresOf)
+      ...summary(cells, "near-empty", nearEmpty),
+      ...summary(cells, "deep", deep),
+      ...details(cells, "near-empty", nearEmpty),
+      ...details(cells, "deep", deep),
+      { name: "all classes and signatures of all queues settled", value: opened, unit: "s" }
     ]
   }
 }

@@ -39,9 +39,12 @@ export const openQueue = async (url: string, name: string, over: Partial<QueueSe
       Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Warn"))
     )
   )
-  const loops: Array<Fiber.Fiber<unknown, unknown>> = []
+  const queue = await runtime.runPromise(JobQueue)
+  // As a server does.
+  const ticks = Effect.forever(Effect.delay(Effect.ignore(queue.tick), "1 second"))
+  const loops: Array<Fiber.Fiber<unknown, unknown>> = [runtime.runFork(ticks)]
   return {
-    queue: await runtime.runPromise(JobQueue),
+    queue,
     run: (effect) => runtime.runPromise(effect),
     fork: (effect) => void runtime.runFork(effect),
     keep: (effect) => void loops.push(runtime.runFork(effect)),

@@ -59,8 +59,6 @@ const handlers: AlonePart = {
     opened = await Under.openQueue(url, queue)
     name = queue
     produced = 0
-    // As a server does.
-    opened.keep(Effect.forever(Effect.delay(opened.queue.tick, "1 second")))
   },
   introduce: ({ signatures }) =>
     Under.introduce(
