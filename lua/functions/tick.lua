@@ -5,7 +5,8 @@
 -- until one full lease from now.
 --
 -- KEYS  the queue's prefix
--- ARGV  version, lease_ms, retention_ms, tick_ms (how often this is called)
+-- ARGV  version, lease_ms, retention_ms, tick_ms (how often this is called), standby ("1": does nothing when somebody
+--       has looked within half a period, which keeps a fleet of workers from looking thousands of times a second)
 -- returns  {more, forgotten, {promoted}, {expired}, {lost}, {settling…}}; more is "1" when the bound was reached;
 --          settling are some classes and signatures, as "c<class>" and "s<signature>", that wait to be settled
 
@@ -13,6 +14,12 @@ local function due(queue, name, time)
   return redis.call(
     "ZRANGE", muster.key(queue, name), "-inf", muster.integer(time), "BYSCORE", "LIMIT", 0, muster.bound
   )
+end
+
+local function looked_lately(queue, tick_ms)
+  local last_tick = tonumber(redis.call("HGET", muster.key(queue, "meta"), "last_tick") or "0")
+  local ago = muster.now(queue) - last_tick
+  return ago >= 0 and ago < tick_ms / 2
 end
 
 -- Notes this pass and returns the time before which no lease ends.
@@ -42,6 +49,7 @@ end
 
 muster.register("tick", { "allow-oom" }, function(queue, args)
   local lease_ms, retention_ms, tick_ms = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  if args[5] == "1" and looked_lately(queue, tick_ms) then return { "0", "0", {}, {}, {}, {} } end
   local now = muster.now(queue)
   local reap_from = note_pass(queue, lease_ms, tick_ms)
 

@@ -49,7 +49,6 @@ function muster.wait_again(queue, job, ended, delay, changes)
     "class", job.class,
     "error", changes.error or job.error or "",
     "retry_count", changes.retry_count or job.retry_count,
-    "avoid", changes.avoid or "",
     "worker_id", "",
     "progress", "",
     "assigned_at", "",
@@ -57,6 +56,7 @@ function muster.wait_again(queue, job, ended, delay, changes)
     "ended", ended,
     "nonce", changes.reported and job.nonce or ""
   )
+  if changes.avoid then muster.change(queue, job, "avoid", changes.avoid) end
 end
 
 -- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.

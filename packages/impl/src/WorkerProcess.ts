@@ -32,7 +32,7 @@ export interface WorkerProcessOptions {
 export const workerProcess = (options: WorkerProcessOptions) =>
   Effect.gen(function* () {
     const { capabilities, connectors } = yield* WorkerConnectors.acquire(options.workerType, options.environment)
-    yield* JobScheduler.startScheduledJobs
+    yield* JobScheduler.startStandby
     return yield* WorkerAgent.run({
       registration: {
         id: options.workerId,

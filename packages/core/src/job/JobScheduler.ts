@@ -4,8 +4,9 @@
  */
 import { Effect, Layer } from "effect"
 import { recurring } from "../Recurring.ts"
-import { JobQueue } from "./internal/JobQueue.ts"
+import { JobQueue, type TickReport } from "./internal/JobQueue.ts"
 import type { JobId } from "./Job.ts"
+import type { StorageError } from "./JobErrors.ts"
 import { QueueSettings } from "./QueueSettings.ts"
 
 const logLost = (lost: ReadonlyArray<JobId>) =>
@@ -15,18 +16,29 @@ const logLost = (lost: ReadonlyArray<JobId>) =>
         Effect.annotateLogs({ jobs: lost.slice(0, 20).join(" ") })
       )
 
-/** One look, repeated until nothing that is due is left. */
-export const tick = Effect.gen(function* () {
-  const queue = yield* JobQueue
-  yield* queue.tick.pipe(
+/** Looks until nothing that is due is left. */
+const lookAfter = (one: Effect.Effect<TickReport, StorageError>) =>
+  one.pipe(
     Effect.tap((report) => logLost(report.lost)),
     Effect.repeat({ while: (report) => report.more })
   )
+
+/** One look, repeated until nothing that is due is left. */
+export const tick = Effect.gen(function* () {
+  const queue = yield* JobQueue
+  yield* lookAfter(queue.tick)
 })
 
 export const startScheduledJobs = Effect.gen(function* () {
   const { tickInterval } = yield* QueueSettings
   yield* recurring("job-tick", tickInterval, tick)
+})
+
+/** For the many processes that look only in case no server does. */
+export const startStandby = Effect.gen(function* () {
+  const queue = yield* JobQueue
+  const { tickInterval } = yield* QueueSettings
+  yield* recurring("job-tick", tickInterval, lookAfter(queue.standbyTick))
 })
 
 export const layer = Layer.effectDiscard(startScheduledJobs)

@@ -227,11 +227,12 @@ export const giveBackAll = command({
 
 export const tick = command({
   name: "tick",
-  args: (request: { readonly leaseMs: string; readonly retentionMs: string; readonly tickMs: string }) => [
-    request.leaseMs,
-    request.retentionMs,
-    request.tickMs
-  ],
+  args: (request: {
+    readonly leaseMs: string
+    readonly retentionMs: string
+    readonly tickMs: string
+    readonly standby: boolean
+  }) => [request.leaseMs, request.retentionMs, request.tickMs, request.standby ? "1" : "0"],
   reply: Schema.Tuple([Flag, Schema.FiniteFromString, Ids, Ids, Ids, Schema.Array(Schema.String)])
 })
 

@@ -19,6 +19,7 @@ import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettin
 import { WorkerId } from "@muster/core/worker/Worker"
 import { Array, Duration, Effect, Layer, Option, Schema } from "effect"
 import * as CoalescedCalls from "./CoalescedCalls.ts"
+import * as MemoryLimit from "./MemoryLimit.ts"
 import * as Inbox from "./Inbox.ts"
 import * as JobCommands from "./JobCommands.ts"
 import { Redis } from "./Redis.ts"
@@ -100,6 +101,7 @@ const make = Effect.gen(function* () {
   const settling = Settling.make(yield* RedisFunctions, queue)
   const inbox = yield* Inbox.make(redis, queue)
   const functions = yield* CoalescedCalls.make(settling.calls, queue)
+  const memory = yield* MemoryLimit.make(redis)
 
   const leaseMs = millis(settings.lease)
   const priorityStepMs = millis(settings.priorityStep)
@@ -189,10 +191,15 @@ const make = Effect.gen(function* () {
     return { jobs, next_cursor: cursor ?? null }
   })
 
+  const look = (operation: string, standby: boolean) =>
+    Effect.flatMap(tick({ ...bounds, standby }), ([more, forgotten, promoted, expired, lost, waiting]) =>
+      Effect.as(settling.settle(waiting), { promoted, expired, lost, forgotten, more: more === "1" })
+    ).pipe(Effect.tap(standby ? Effect.void : memory.look), storage(operation))
+
   return JobQueue.of({
     submit: (id, request) =>
       Effect.flatMap(
-        submit({ ...JobCommands.written({ id, request }), priorityStepMs }),
+        Effect.andThen(memory.refuseWhenShort, submit({ ...JobCommands.written({ id, request }), priorityStepMs })),
         (reply): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
           switch (reply[0]) {
             case "created":
@@ -209,6 +216,7 @@ const make = Effect.gen(function* () {
 
     submitMany: Effect.fnUntraced(function* (jobs) {
       yield* refuseDuplicates(jobs)
+      yield* memory.refuseWhenShort
       const calls = inCalls(jobs)
       // A single call checks all of its jobs itself.
       for (const call of calls.length > 1 ? calls : []) {
@@ -334,13 +342,18 @@ const make = Effect.gen(function* () {
       }
     }, storage("giveBackAll")),
 
-    tick: Effect.flatMap(tick(bounds), ([more, forgotten, promoted, expired, lost, waiting]) =>
-      Effect.as(settling.settle(waiting), { promoted, expired, lost, forgotten, more: more === "1" })
-    ).pipe(storage("tick")),
+    tick: look("tick", false),
+    standbyTick: look("standbyTick", true),
 
     ping: Effect.flatMap(ping(priorityStepMs), (reply) =>
       reply[0] === "ok" ? Effect.void : Effect.fail(otherStep("ping", reply[1], priorityStepMs))
-    ).pipe(storage("ping"), Effect.andThen(Effect.provideService(RedisServer.describe, Redis, redis)), Effect.asVoid)
+    ).pipe(
+      Effect.andThen(memory.read),
+      Effect.andThen(memory.refuseWhenShort),
+      storage("ping"),
+      Effect.andThen(Effect.provideService(RedisServer.describe, Redis, redis)),
+      Effect.asVoid
+    )
   })
 })
 

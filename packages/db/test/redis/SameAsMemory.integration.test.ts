@@ -1,6 +1,6 @@
 /** The queue on Redis answers as the queue in memory, whatever the commands: the same random ones go to both. */
 import { assert, it } from "@effect/vitest"
-import { Arbitrary, Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted } from "effect"
 import { inject } from "vitest"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
@@ -9,7 +9,7 @@ import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import { freshQueue } from "../../../../tools/servers/testServers.ts"
 import * as MemoryTime from "../../../core/test/job/MemoryTime.ts"
-import { Command, follower, modelSettings } from "../../../core/test/job/QueueModel.ts"
+import { commands, follower, modelSettings, story } from "../../../core/test/job/QueueModel.ts"
 import * as RedisTime from "./RedisTime.ts"
 
 const memory = Layer.merge(MemoryJobQueue.layer, MemoryTime.layer)
@@ -33,7 +33,7 @@ let run = 0
 it.layer(shared)("the same commands to memory and Redis", (it) => {
   it.effect.prop(
     "get the same answers",
-    { commands: Arbitrary.array(Arbitrary.schema(Command), { maxLength: 80 }) },
+    { commands },
     Effect.fnUntraced(function* ({ commands }) {
       const { queueName } = yield* Shared
       const name = `${queueName}-${++run}`
@@ -47,10 +47,10 @@ it.layer(shared)("the same commands to memory and Redis", (it) => {
       )
       for (const [step, command] of commands.entries()) {
         const wanted = yield* expected.follow(command)
-        assert.deepStrictEqual(yield* actual.follow(command), wanted, `command ${step}: ${JSON.stringify(command)}`)
+        assert.deepStrictEqual(yield* actual.follow(command), wanted, story(commands, step))
       }
       assert.deepStrictEqual(yield* actual.finalState, yield* expected.finalState, "in the end")
     }),
-    { timeout: 120_000, arbitrary: { runs: 200, size: 160 } }
+    { timeout: 600_000, arbitrary: { runs: Number(process.env["MODEL_RUNS"] ?? 1_000), maxShrinks: 3_000 } }
   )
 })

@@ -226,6 +226,12 @@ export class JobQueue extends Context.Service<
      */
     readonly tick: Effect.Effect<TickReport, StorageError>
 
+    /**
+     * The same, unless somebody has looked within half of the tick interval: for the many that look only in case
+     * nobody else does.
+     */
+    readonly standbyTick: Effect.Effect<TickReport, StorageError>
+
     /** Fails when the queue could not claim or store now. */
     readonly ping: Effect.Effect<void, StorageError>
   }

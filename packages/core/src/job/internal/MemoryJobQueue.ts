@@ -133,6 +133,21 @@ const make = Effect.gen(function* () {
       return entry === undefined ? Effect.fail(new JobNotFound({ id })) : act(entry, now)
     })
 
+  const tick = Effect.map(Clock.currentTimeMillis, (now): TickReport => {
+    const gap = lastTick > 0 && Math.abs(now - lastTick) > 2 * Duration.toMillis(settings.tickInterval)
+    // A clock that was set back must not leave a floor in its former future.
+    reapFrom = gap ? now + leaseMs : Math.min(reapFrom, now + leaseMs)
+    lastTick = now
+    idle.tick(now)
+    const found: Found = { promoted: [], expired: [], lost: [], forgotten: 0 }
+    let changes = 0
+    for (const entry of [...entries.values()]) {
+      if (changes === tickBound) break
+      if (look(entry, now, found)) changes++
+    }
+    return { ...found, more: changes === tickBound }
+  })
+
   return JobQueue.of({
     submit: (id, request) =>
       Effect.flatMap(
@@ -291,20 +306,10 @@ const make = Effect.gen(function* () {
         })
       ),
 
-    tick: Effect.map(Clock.currentTimeMillis, (now): TickReport => {
-      const gap = lastTick > 0 && Math.abs(now - lastTick) > 2 * Duration.toMillis(settings.tickInterval)
-      // A clock that was set back must not leave a floor in its former future.
-      reapFrom = gap ? now + leaseMs : Math.min(reapFrom, now + leaseMs)
-      lastTick = now
-      idle.tick(now)
-      const found: Found = { promoted: [], expired: [], lost: [], forgotten: 0 }
-      let changes = 0
-      for (const entry of [...entries.values()]) {
-        if (changes === tickBound) break
-        if (look(entry, now, found)) changes++
-      }
-      return { ...found, more: changes === tickBound }
-    }),
+    tick,
+
+    // Nobody else looks after a queue in memory.
+    standbyTick: tick,
 
     ping: Effect.void
   })
