@@ -88,9 +88,9 @@ end
 local function waiting(queue, id, class)
   local known = redis.call(
     "HMGET", muster.key_of(queue, "job", id),
-    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended"
+    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended", "status"
   )
-  if not known[1] then return nil end
+  if known[10] ~= "pending" then return nil end
   return muster.read_born({
     id = id, class = class, status = "pending", born = known[1], attempt = known[2] or nil,
     retry_count = known[3] or nil, error = known[4] or nil, expires_at = known[5] or nil, avoid = known[6] or nil,
@@ -103,8 +103,8 @@ local function givable(queue, class, members, claimer)
   local jobs = {}
   for _, member in ipairs(members) do
     local job = waiting(queue, string.sub(member, 17), class)
-    if not job then
-      -- A line must not be blocked by a job whose hash is gone.
+    if not job or muster.member(job) ~= member then
+      -- Nothing but a call that failed half way leaves a job where it does not wait.
       muster.leave_line(queue, class, member)
     elseif muster.is_expired(queue, job) then
       muster.expire(queue, job)
@@ -121,6 +121,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   local claimer = { worker_id = args[2], nonce = args[5], lease_ms = tonumber(args[6]), inbox = args[10] }
   local capacity, limit, again = tonumber(args[3]), tonumber(args[4]), args[7] == "1"
   local worker_id = claimer.worker_id
+  if not (capacity and limit and claimer.lease_ms and claimer.inbox) then error({ err = "ERR bad arguments" }, 0) end
 
   if again then
     local given = given_before(queue, worker_id, claimer.nonce)

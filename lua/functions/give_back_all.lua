@@ -11,7 +11,7 @@ muster.register("give_back_all", { "allow-oom" }, function(queue, args)
   local reply = { #ids > muster.bound and "1" or "0" }
   for i = 1, math.min(#ids, muster.bound) do
     local job = muster.find(queue, ids[i])
-    if job then
+    if job and muster.is_held(job) and job.worker_id == args[2] then
       muster.tell_fenced(queue, job)
       muster.wait_again(queue, job, "returned", 0, {})
     else

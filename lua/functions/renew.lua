@@ -18,8 +18,10 @@ local function return_unheard_of(queue, args, listed)
     local id = held[i]
     if held[i + 1] == inbox and not listed[id] and returned < muster.bound then
       local job = muster.find(queue, id)
-      local given_lately = job and tonumber(job.assigned_at) > muster.now(queue) - heard_within_ms
-      if job and not given_lately and job.nonce ~= claiming then
+      local holds = job and muster.is_held(job) and job.worker_id == worker_id
+      if not holds then
+        redis.call("HDEL", muster.held_key(queue, worker_id), id)
+      elseif tonumber(job.assigned_at) <= muster.now(queue) - heard_within_ms and job.nonce ~= claiming then
         muster.wait_again(queue, job, "returned", 0, {})
         returned = returned + 1
       end

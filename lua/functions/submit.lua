@@ -15,7 +15,9 @@ muster.register("submit", {}, function(queue, args)
   if refused then return refused end
   local state = muster.id_state(queue, submission.id, submission.request, true)
   if state == "taken" then return { "already_exists" } end
-  if state == "known" then return { "known", muster.reply(queue, muster.find(queue, submission.id), true) } end
+  -- Without a job only its id was taken, by a call that failed half way.
+  local known = state == "known" and muster.find(queue, submission.id)
+  if known then return { "known", muster.reply(queue, known, true) } end
   local job = muster.store(queue, submission, step)
   return { "created", job.status, job.created_at }
 end)

@@ -60,35 +60,39 @@ muster.register("tick", { "allow-oom" }, function(queue, args)
   local finished = due(queue, "finished", now - retention_ms)
 
   local left = muster.bound
-  -- Runs `act` on the jobs found in an index until the bound is reached; what it returns false for does not count.
-  local function each(ids, index, act)
+  -- Runs `act` on the jobs found in an index until the bound is reached. One that `belongs` says has no place there is
+  -- taken out of it: nothing but a call that failed half way puts it there.
+  local function each(ids, index, belongs, act)
     local done = {}
     for _, id in ipairs(ids) do
       if left == 0 then break end
       local job = muster.find(queue, id)
-      if not job then
-        redis.call("ZREM", muster.key(queue, index), id)
-      elseif act(job) ~= false then
+      if job and belongs(job) then
+        act(job)
         left = left - 1
         done[#done + 1] = id
+      else
+        redis.call("ZREM", muster.key(queue, index), id)
       end
     end
     return done
   end
 
-  local lost = each(leases, "leases", function(job)
+  local lost = each(leases, "leases", muster.is_held, function(job)
     lose(queue, job)
   end)
-  local expired = each(expiring, "expiring", function(job)
+  local expired = each(expiring, "expiring", muster.is_waiting, function(job)
     muster.expire(queue, job)
   end)
-  local promoted = each(scheduled, "scheduled", function(job)
-    if job.status ~= "scheduled" then return false end
+  local function is_scheduled(job)
+    return job.status == "scheduled"
+  end
+  local promoted = each(scheduled, "scheduled", is_scheduled, function(job)
     muster.withdraw(queue, job)
     muster.insert(queue, job)
     muster.change(queue, job, "status", "pending", "class", job.class)
   end)
-  local forgotten = each(finished, "finished", function(job)
+  local forgotten = each(finished, "finished", muster.is_finished, function(job)
     muster.forget(queue, job)
   end)
   muster.reissue_wakes(queue, wakes_per_tick)

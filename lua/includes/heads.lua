@@ -68,7 +68,7 @@ function muster.line_up(queue, class, job)
   redis.call("ZADD", line, job.rank, member)
   -- Of jobs with one rank an earlier one may come back: those that hold that rank may hold a later head, whether or not
   -- its job still waits. They are told anew.
-  if job.attempt then
+  if not job.is_new then
     local match = muster.key_of(queue, "match", class)
     local told = redis.call("ZRANGE", match, job.rank, job.rank, "BYSCORE")
     for i = 1, #told, told_at_once do

@@ -36,6 +36,10 @@ function muster.is_waiting(job)
   return job.status == "pending" or job.status == "scheduled"
 end
 
+function muster.is_finished(job)
+  return not muster.is_held(job) and not muster.is_waiting(job)
+end
+
 -- A job as it is answered: id, request, result, then its state in this order. False and "" stand for null.
 function muster.reply_with(job, request, result)
   return {

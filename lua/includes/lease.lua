@@ -38,11 +38,12 @@ end
 -- Ends the attempt that holds a job, which waits again: at once, or after `delay` ms. It keeps its rank. `changes` may
 -- have: error (of this attempt), retry_count, avoid (the job is left to others until then), reported (the attempt said
 -- itself that it ended, and may say so again).
+--
+-- It is let go last: when something fails before, the attempt still holds it, and all of this can be done again.
 function muster.wait_again(queue, job, ended, delay, changes)
-  muster.keep_attempt(queue, job, ended, muster.now_text(queue), changes.error)
-  muster.release(queue, job.id, job.worker_id)
-  local later = delay > 0
+  local later, worker_id = delay > 0, job.worker_id
   muster.insert(queue, job, later and muster.now(queue) + delay or nil)
+  muster.keep_attempt(queue, job, ended, muster.now_text(queue), changes.error)
   muster.change(
     queue, job,
     "status", later and "scheduled" or "pending",
@@ -57,6 +58,7 @@ function muster.wait_again(queue, job, ended, delay, changes)
     "nonce", changes.reported and job.nonce or ""
   )
   if changes.avoid then muster.change(queue, job, "avoid", changes.avoid) end
+  muster.release(queue, job.id, worker_id)
 end
 
 -- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.
@@ -88,12 +90,10 @@ end
 
 -- Lets a failed job wait again at once, with all its retries. It keeps its rank, its attempt number and its error.
 function muster.start_over(queue, job)
-  redis.call("ZREM", muster.key(queue, "finished"), job.id)
-  redis.call("ZREM", muster.key(queue, "failed"), job.id)
+  muster.insert(queue, job)
   if job.worker_id and job.worker_id ~= "" then
     muster.keep_attempt(queue, job, job.ended, job.finished_at, job.error)
   end
-  muster.insert(queue, job)
   muster.change(
     queue, job,
     "status", "pending",
@@ -106,6 +106,8 @@ function muster.start_over(queue, job)
     "started_at", "",
     "finished_at", ""
   )
+  muster.later_zrem(queue, muster.key(queue, "finished"), job.id)
+  muster.later_zrem(queue, muster.key(queue, "failed"), job.id)
 end
 
 function muster.is_expired(queue, job)

@@ -38,16 +38,23 @@ function muster.later_hdel(queue, key, field)
   list[#list + 1] = field
 end
 
-local function write(command, lists)
-  for key, list in pairs(lists or {}) do redis.call(command, key, unpack(list)) end
+-- One that fails keeps no other from being made; returns what the last such one said.
+local function write(command, lists, failure)
+  for key, list in pairs(lists or {}) do
+    local reply = redis.pcall(command, key, unpack(list))
+    if type(reply) == "table" and reply.err then failure = reply end
+  end
+  return failure
 end
 
 function muster.write_pending(queue)
-  write("ZREM", queue.zrems)
-  write("HDEL", queue.hdels)
-  write("ZADD", queue.zadds)
-  write("HSET", queue.hsets)
+  local failure
   if queue.sequence then
     redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
   end
+  failure = write("ZREM", queue.zrems, failure)
+  failure = write("HDEL", queue.hdels, failure)
+  failure = write("ZADD", queue.zadds, failure)
+  failure = write("HSET", queue.hsets, failure)
+  if failure then error(failure, 0) end
 end

@@ -10,6 +10,7 @@ muster.submission_length = 6
 local rest_names = {
   "workflow_datetime", "run_at", "expires_at", "timeout", "customer", "workflow", "base", "requirements"
 }
+local numbers = { "priority", "max_retries", "workflow_datetime", "run_at", "expires_at", "timeout" }
 -- Of the rest, what a job keeps.
 local kept_names = { "expires_at", "timeout", "customer", "workflow", "base", "requirements" }
 
@@ -30,6 +31,11 @@ function muster.submission(args, first)
       if value ~= "" then submission[rest_names[at]] = value end
     end
   end
+  -- What is no number must not be found out half way.
+  for _, name in ipairs(numbers) do
+    if submission[name] and not tonumber(submission[name]) then error({ err = "ERR " .. name .. " is no number" }, 0) end
+  end
+  if not (submission.priority and submission.max_retries) then error({ err = "ERR a job is incomplete" }, 0) end
   return submission
 end
 
@@ -61,7 +67,7 @@ function muster.store(queue, job, step)
   job.sequence = muster.next_sequence(queue)
   job.rank = muster.integer(rank(now, job, tonumber(step)))
   job.status = later and "scheduled" or "pending"
-  job.attempt, job.retry_count, job.created_at = "0", "0", muster.now_text(queue)
+  job.attempt, job.retry_count, job.created_at, job.is_new = "0", "0", muster.now_text(queue), true
   muster.insert(queue, job, later and run_at or nil)
   local key = muster.key_of(queue, "job", job.id)
   redis.call(

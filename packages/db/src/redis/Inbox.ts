@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function* (redis: Redis["Service"], queue:
       const [, messages] = Option.getOrUndefined(decodeReply(reply)) ?? [key, []]
       yield* Effect.forEach(messages, deliver, { discard: true })
     })
-    yield* Effect.forever(Effect.retry(look, whileAway))
+    return yield* Effect.forever(Effect.retry(look, whileAway))
   })
 
   return {

@@ -34,9 +34,10 @@ end
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   local job = fields(
     prefix .. ":job:" .. id,
-    "status", "class", "rank", "sequence", "service_required", "requirements", "customer", "workflow", "avoid"
+    "status", "class", "born", "born", "service_required", "requirements", "customer", "workflow", "avoid"
   )
   for i = 1, 9 do job[i] = job[i] or "" end
+  job[4], job[3] = string.match(job[3], "^(%S+) (%S+)")
   state.jobs[#state.jobs + 1] = { id, job }
   for i, kind in ipairs({ "customer", "workflow" }) do
     local name = kind .. ":" .. job[6 + i]
@@ -242,3 +243,47 @@ export const violations = (state: QueueState): ReadonlyArray<string> => {
     )
   ]
 }
+
+/** KEYS: the queue's prefix. Returns what is wrong between the jobs and the indexes that find them. */
+const audit = `
+local prefix, wrong = KEYS[1], {}
+local function has(index, id) return redis.call("ZSCORE", prefix .. ":" .. index, id) and true or false end
+local function there(kind, id) return redis.call("EXISTS", prefix .. ":" .. kind .. ":" .. id) == 1 end
+local function expect(id, what, expected, actual)
+  if (expected and true or false) ~= actual then
+    wrong[#wrong + 1] = id .. (actual and " has no place in " or " is missing in ") .. what
+  end
+end
+for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
+  local job = redis.call("HMGET", prefix .. ":job:" .. id, "status", "worker_id", "expires_at")
+  local status, worker, expires_at = job[1], job[2], job[3]
+  local waits, held = status == "pending" or status == "scheduled", status == "assigned" or status == "processing"
+  expect(id, "scheduled", status == "scheduled", has("scheduled", id))
+  expect(id, "expiring", waits and expires_at, has("expiring", id))
+  expect(id, "leases", held, has("leases", id))
+  expect(id, "finished", status and not waits and not held, has("finished", id))
+  expect(id, "failed", status == "failed", has("failed", id))
+  expect(id, "the requests", true, there("request", id))
+  if worker and worker ~= "" then
+    expect(id, "held:" .. worker, held, redis.call("HEXISTS", prefix .. ":held:" .. worker, id) == 1)
+  end
+end
+for _, index in ipairs({ "scheduled", "expiring", "leases", "finished", "failed" }) do
+  for _, id in ipairs(redis.call("ZRANGE", prefix .. ":" .. index, 0, -1)) do
+    expect(id, index, has("jobs", id), true)
+  end
+end
+for _, kind in ipairs({ "job", "request", "result", "attempts", "late" }) do
+  for _, key in ipairs(redis.call("KEYS", prefix .. ":" .. kind .. ":*")) do
+    local id = string.sub(key, #prefix + #kind + 3)
+    expect(id, "jobs, as " .. kind, true, has("jobs", id))
+  end
+end
+return wrong
+`
+
+/** What is wrong with where jobs are kept beside their lines; empty when nothing is. */
+export const misplaced = (queue: string) =>
+  Effect.flatMap(Redis, (redis) =>
+    Effect.map(redis.send("EVAL", [audit, "1", queuePrefix(queue)]), (wrong) => wrong as ReadonlyArray<string>)
+  )

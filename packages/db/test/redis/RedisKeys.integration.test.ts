@@ -64,7 +64,6 @@ describe("RedisJobQueue", () => {
     Effect.gen(function* () {
       const { url } = yield* startRedis()
       yield* Effect.gen(function* () {
-        const queue = yield* JobQueue
         const functions = yield* RedisFunctions.RedisFunctions
         yield* submit("j")
         const [held] = yield* claim({})
