@@ -26,7 +26,7 @@ const orNull = (text: string | undefined) => text || null
 /** Attempts that are told, the last ones. */
 const told = 100
 
-const failures = ["failed", "timed_out", "lost"]
+const failures: ReadonlySet<string> = new Set(["failed", "timed_out", "lost"])
 
 const attemptOf = (
   [attempt = "", worker_id = "", outcome = "", assigned_at = "", started_at, ended_at, error]: typeof Parts.Type,
@@ -38,7 +38,7 @@ const attemptOf = (
   assigned_at,
   started_at: orNull(started_at),
   ended_at: orNull(ended_at),
-  error: failures.includes(outcome) ? orNull(error) : null,
+  error: failures.has(outcome) ? orNull(error) : null,
   late_reports: late
     .filter(([of]) => of === attempt)
     .map(([, report = "", at = "", said]) => ({ report, at, error: orNull(said) }))
