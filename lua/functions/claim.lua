@@ -46,12 +46,6 @@ local function is_kept_from(queue, job, worker_id)
   return worker == worker_id and tonumber(until_ms) > muster.now(queue)
 end
 
-local function put_aside(queue, job)
-  muster.withdraw(queue, job)
-  muster.insert(queue, job, muster.now(queue) + aside_ms)
-  muster.change(queue, job, "status", "scheduled", "class", "")
-end
-
 -- Gives jobs of one class to the claimer and adds them to the reply, as far as its bytes allow; says how many bytes
 -- it has then.
 local function give(queue, class, jobs, claimer, reply, bytes)
@@ -88,9 +82,10 @@ end
 local function waiting(queue, id, class)
   local known = redis.call(
     "HMGET", muster.key_of(queue, "job", id),
-    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended", "status"
+    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended", "status",
+    "class"
   )
-  if known[10] ~= "pending" then return nil end
+  if known[10] ~= "pending" or known[11] ~= class then return nil end
   return muster.read_born({
     id = id, class = class, status = "pending", born = known[1], attempt = known[2] or nil,
     retry_count = known[3] or nil, error = known[4] or nil, expires_at = known[5] or nil, avoid = known[6] or nil,
@@ -109,7 +104,7 @@ local function givable(queue, class, members, claimer)
     elseif muster.is_expired(queue, job) then
       muster.expire(queue, job)
     elseif is_kept_from(queue, job, claimer.worker_id) then
-      put_aside(queue, job)
+      muster.put_aside(queue, job, muster.now(queue) + aside_ms)
     else
       jobs[#jobs + 1] = job
     end

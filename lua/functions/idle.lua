@@ -12,6 +12,7 @@ end)
 -- ARGV  version, worker_id, standing
 -- returns  {"ok"}
 muster.register("set_standing", { "allow-oom" }, function(queue, args)
+  if not args[3] then error({ err = "ERR bad arguments" }, 0) end
   muster.set_standing(queue, args[2], args[3])
   return { "ok" }
 end)

@@ -23,7 +23,7 @@ muster.register("retry_failed", { "allow-oom" }, function(queue, args)
   local count = 0
   for i = 1, #entries, 2 do
     local job = muster.find(queue, entries[i])
-    if not job then
+    if not job or job.status ~= "failed" then
       redis.call("ZREM", muster.key(queue, "failed"), entries[i])
     elseif tonumber(job.finished_at) <= tonumber(before)
       and (service_required == "" or job.service_required == service_required)

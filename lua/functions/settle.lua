@@ -8,6 +8,7 @@
 -- returns  the signature's number; it must be settled before its workers may claim
 muster.register("create_signature", { "allow-oom" }, function(queue, args)
   local names, first_name = {}, 5
+  if not args[4] then error({ err = "ERR bad arguments" }, 0) end
   for i = first_name, #args do names[#names + 1] = args[i] end
   local known = muster.signature(queue, args[2])
   return known or muster.create_signature(queue, args[2], args[3], args[4], names)

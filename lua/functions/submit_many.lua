@@ -20,7 +20,8 @@ muster.register("submit_many", {}, function(queue, args)
     local state = muster.id_state(queue, submission.id, submission.request)
     if state == "taken" then return { "already_exists", submission.id } end
     -- Without a job only its id was taken, by a call that failed half way.
-    if state == "known" and redis.call("EXISTS", muster.key_of(queue, "job", submission.id)) == 0 then state = "free" end
+    local job = muster.key_of(queue, "job", submission.id)
+    if state == "known" and redis.call("EXISTS", job) == 0 then state = "free" end
     submissions[#submissions + 1], states[#states + 1] = submission, state
   end
 

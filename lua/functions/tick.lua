@@ -49,6 +49,7 @@ end
 
 muster.register("tick", { "allow-oom" }, function(queue, args)
   local lease_ms, retention_ms, tick_ms = tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  if not (lease_ms and retention_ms and tick_ms) then error({ err = "ERR bad arguments" }, 0) end
   if args[5] == "1" and looked_lately(queue, tick_ms) then return { "0", "0", {}, {}, {}, {} } end
   local now = muster.now(queue)
   local reap_from = note_pass(queue, lease_ms, tick_ms)
@@ -88,9 +89,7 @@ muster.register("tick", { "allow-oom" }, function(queue, args)
     return job.status == "scheduled"
   end
   local promoted = each(scheduled, "scheduled", is_scheduled, function(job)
-    muster.withdraw(queue, job)
-    muster.insert(queue, job)
-    muster.change(queue, job, "status", "pending", "class", job.class)
+    muster.promote(queue, job)
   end)
   local forgotten = each(finished, "finished", muster.is_finished, function(job)
     muster.forget(queue, job)

@@ -37,10 +37,11 @@ local function create(queue, key, job, customer, workflow)
     "born", born,
     "settled", "0"
   )
-  redis.call("HSET", muster.key(queue, "classes"), key, class)
   redis.call("ZADD", muster.key(queue, "class_order"), class, class)
   redis.call("ZADD", muster.key(queue, "class_check"), muster.integer(muster.now(queue) + check_ms), class)
   redis.call("SADD", muster.key(queue, "settling"), "c" .. class)
+  -- Last, for from now on jobs are filed there.
+  redis.call("HSET", muster.key(queue, "classes"), key, class)
   muster.call_settle(queue, class)
   return class
 end

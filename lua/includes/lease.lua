@@ -63,7 +63,7 @@ end
 
 -- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.
 function muster.finish(queue, job, status, error, ended)
-  if muster.is_waiting(job) then muster.withdraw(queue, job) else muster.release(queue, job.id, job.worker_id) end
+  local waited, from = muster.is_waiting(job), job.status
   muster.later_zadd(queue, muster.key(queue, "finished"), muster.now_text(queue), job.id)
   if status == "failed" then muster.later_zadd(queue, muster.key(queue, "failed"), job.sequence, job.id) end
   muster.change(
@@ -73,6 +73,7 @@ function muster.finish(queue, job, status, error, ended)
     "finished_at", muster.now_text(queue),
     "ended", ended or job.ended or ""
   )
+  if waited then muster.withdraw(queue, job, from) else muster.release(queue, job.id, job.worker_id) end
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.
@@ -120,9 +121,9 @@ end
 
 -- Removes a finished job and all that is known of it.
 function muster.forget(queue, job)
-  redis.call("ZREM", muster.key(queue, "finished"), job.id)
-  redis.call("ZREM", muster.key(queue, "failed"), job.id)
-  redis.call("ZREM", muster.key(queue, "jobs"), job.id)
+  for _, index in ipairs({ "finished", "failed", "jobs" }) do
+    muster.later_zrem(queue, muster.key(queue, index), job.id)
+  end
   redis.call(
     "UNLINK",
     muster.key_of(queue, "job", job.id),

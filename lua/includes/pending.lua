@@ -48,11 +48,10 @@ local function write(command, lists, failure)
 end
 
 function muster.write_pending(queue)
-  local failure
   if queue.sequence then
     redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
   end
-  failure = write("ZREM", queue.zrems, failure)
+  local failure = write("ZREM", queue.zrems)
   failure = write("HDEL", queue.hdels, failure)
   failure = write("ZADD", queue.zadds, failure)
   failure = write("HSET", queue.hsets, failure)

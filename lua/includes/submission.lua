@@ -33,7 +33,8 @@ function muster.submission(args, first)
   end
   -- What is no number must not be found out half way.
   for _, name in ipairs(numbers) do
-    if submission[name] and not tonumber(submission[name]) then error({ err = "ERR " .. name .. " is no number" }, 0) end
+    local value = submission[name]
+    if value and not tonumber(value) then error({ err = "ERR " .. name .. " is no number" }, 0) end
   end
   if not (submission.priority and submission.max_retries) then error({ err = "ERR a job is incomplete" }, 0) end
   return submission

@@ -24,23 +24,46 @@ function muster.insert(queue, job, due)
   if job.expires_at then redis.call("ZADD", muster.key(queue, "expiring"), job.expires_at, job.id) end
 end
 
--- Takes a job that leaves its line out of what else knows of it there.
-function muster.leave_indexes(queue, job)
+local function leave_names(queue, job)
   each_name(queue, job, function(index)
     redis.call("ZREM", index, job.id)
   end)
+end
+
+-- Takes a job that leaves its line out of what else knows of it there.
+function muster.leave_indexes(queue, job)
+  leave_names(queue, job)
   if job.expires_at then redis.call("ZREM", muster.key(queue, "expiring"), job.id) end
 end
 
--- Takes a job out of where it waits. The caller stores the status.
-function muster.withdraw(queue, job)
-  if job.status == "scheduled" then
+-- Takes a job out of where it has waited with this status, for good.
+function muster.withdraw(queue, job, status)
+  if status == "scheduled" then
     redis.call("ZREM", muster.key(queue, "scheduled"), job.id)
     if job.expires_at then redis.call("ZREM", muster.key(queue, "expiring"), job.id) end
   else
     muster.leave_line(queue, job.class, muster.member(job))
     muster.leave_indexes(queue, job)
   end
+end
+
+-- A job waits again in another way: it comes to its new place before it leaves the old one, so that a call that fails
+-- half way loses none. A job is only ever given out of the line of the class it says.
+
+-- Lets a scheduled job wait to be claimed.
+function muster.promote(queue, job)
+  muster.insert(queue, job)
+  muster.change(queue, job, "status", "pending", "class", job.class)
+  redis.call("ZREM", muster.key(queue, "scheduled"), job.id)
+end
+
+-- Lets a pending job wait until `due` (ms).
+function muster.put_aside(queue, job, due)
+  local class = job.class
+  muster.insert(queue, job, due)
+  muster.change(queue, job, "status", "scheduled", "class", "")
+  muster.leave_line(queue, class, muster.member(job))
+  leave_names(queue, job)
 end
 
 -- Files waiting jobs anew whose customer or workflow is named by now; `after` is a sequence. Returns the sequence to
@@ -54,9 +77,10 @@ function muster.refile(queue, name, after)
     if not job or job.status ~= "pending" then
       redis.call("ZREM", muster.key_of(queue, "by", name), found[i])
     elseif muster.class_of(queue, job) ~= job.class then
-      muster.withdraw(queue, job)
+      local class = job.class
       muster.insert(queue, job)
       muster.change(queue, job, "class", job.class)
+      muster.leave_line(queue, class, muster.member(job))
     end
   end
   return #found == 2 * muster.bound and found[#found] or nil

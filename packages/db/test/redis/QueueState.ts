@@ -38,6 +38,7 @@ for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   )
   for i = 1, 9 do job[i] = job[i] or "" end
   job[4], job[3] = string.match(job[3], "^(%S+) (%S+)")
+  job[4], job[3] = job[4] or "", job[3] or ""
   state.jobs[#state.jobs + 1] = { id, job }
   for i, kind in ipairs({ "customer", "workflow" }) do
     local name = kind .. ":" .. job[6 + i]

@@ -134,7 +134,7 @@ export class JobQueue extends Context.Service<
      * Stores jobs, in this order, or none: it is refused as a whole when an id stands twice or is taken by a job with
      * another request. Jobs that are there with an equal request stay as they are.
      *
-     * On Redis all are checked, and then stored in steps of at most 100 jobs. A failure between two steps leaves the
+     * On Redis all are checked, and then stored in steps of at most 40 jobs. A failure between two steps leaves the
      * first jobs stored, as does somebody who takes one of the later ids in the meantime; repeating the batch with the
      * same ids stores the rest.
      */
@@ -200,7 +200,7 @@ export class JobQueue extends Context.Service<
 
     /**
      * Retries the failed jobs that the filter means, oldest first, and says how many. On Redis this goes in steps of
-     * at most 100 jobs, so a failure leaves the first ones retried and a repeat goes on with the others. However long
+     * at most 40 jobs, so a failure leaves the first ones retried and a repeat goes on with the others. However long
      * that takes, only jobs that finished before it began are retried, and each once.
      */
     readonly retryFailed: (filter: FailedFilter) => Effect.Effect<number, StorageError>
