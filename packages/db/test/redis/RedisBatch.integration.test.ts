@@ -73,7 +73,7 @@ it.live("a batch whose later id is taken while it is stored is refused there, an
       const queue = yield* JobQueue
       const error = yield* Effect.flip(queue.submitMany(batch(250)))
       assert.deepInclude(error, { _tag: "JobAlreadyExists", id: jobId("j150") })
-      assert.strictEqual(yield* stored, 41)
+      assert.strictEqual(yield* stored, 121)
     }).pipe(Effect.provide(queueOn(url, {}, beforeStep(2, takesOne))))
   })
 )
