@@ -28,8 +28,11 @@ for _, index in ipairs(indexes) do move_scores(prefix .. ":" .. index) end
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   local key = prefix .. ":job:" .. id
   move_fields(key, { "assigned_at", "started_at", "finished_at", "expires_at" })
-  local sequence, rank, max_retries, created_at = string.match(redis.call("HGET", key, "born"), "^(%S+) (%S+) (%S+) (%S+)$")
-  redis.call("HSET", key, "born", string.format("%s %.0f %s %.0f", sequence, rank - ms, max_retries, created_at - ms))
+  local born = redis.call("HGET", key, "born")
+  if born then
+    local sequence, rank, max_retries, created_at = string.match(born, "^(%S+) (%S+) (%S+) (%S+)$")
+    redis.call("HSET", key, "born", string.format("%s %.0f %s %.0f", sequence, rank - ms, max_retries, created_at - ms))
+  end
   local avoided, worker = string.match(redis.call("HGET", key, "avoid") or "", "^(%d+) (.*)$")
   if avoided then redis.call("HSET", key, "avoid", string.format("%.0f", avoided - ms) .. " " .. worker) end
 end
