@@ -37,8 +37,7 @@ muster.register("signatures_after", { "no-writes", "allow-oom" }, function(queue
 end)
 
 -- ARGV  version, class
--- returns  {"ready"}, {"gone"}, {"again"}, or {"compare", from, upto, service_required, requirements, customer,
---          workflow}
+-- returns  {"ready"}, {"gone"}, or {"compare", from, upto, service_required, requirements, customer, workflow}
 muster.register("class_step", { "allow-oom" }, function(queue, args)
   return muster.class_step(queue, args[2])
 end)
@@ -50,4 +49,10 @@ muster.register("class_outcome", { "allow-oom" }, function(queue, args)
   for i = first_signature, #args do signatures[#signatures + 1] = args[i] end
   muster.class_outcome(queue, args[2], args[3], args[4], args[5], signatures)
   return { "ok" }
+end)
+
+-- ARGV  version, audience
+-- returns  {"ready"} or {"again"}
+muster.register("audience_step", { "allow-oom" }, function(queue, args)
+  return muster.audience_step(queue, args[2])
 end)

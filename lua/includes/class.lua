@@ -18,9 +18,10 @@ local function if_named(queue, kind, value)
   return queue.named[name] and value or ""
 end
 
-function muster.call_settle(queue, class)
+-- Asks the caller to settle a class ("c…") or to tell an audience the rest ("a…").
+function muster.call_settle(queue, name)
   queue.unsettled = queue.unsettled or {}
-  queue.unsettled[#queue.unsettled + 1] = class
+  queue.unsettled[#queue.unsettled + 1] = name
 end
 
 local function create(queue, key, job, customer, workflow)
@@ -42,7 +43,7 @@ local function create(queue, key, job, customer, workflow)
   redis.call("SADD", muster.key(queue, "settling"), "c" .. class)
   -- Last, for from now on jobs are filed there.
   redis.call("HSET", muster.key(queue, "classes"), key, class)
-  muster.call_settle(queue, class)
+  muster.call_settle(queue, "c" .. class)
   return class
 end
 
@@ -86,6 +87,7 @@ function muster.check_class(queue, class)
   redis.call("HDEL", muster.key(queue, "classes"), known[1])
   redis.call("ZREM", muster.key(queue, "class_order"), class)
   redis.call("ZREM", muster.key(queue, "class_check"), class)
-  redis.call("DEL", key, muster.key_of(queue, "match", class))
-  queue.class_of = nil
+  muster.leave_audience(queue, class)
+  redis.call("DEL", key)
+  queue.class_of, queue.facts = nil, nil
 end

@@ -1,15 +1,14 @@
 -- luacheck: globals muster
--- Heads: what a signature knows of the classes it matches, and how a claim finds the next job by it.
+-- Heads: how a claim finds the next job of the classes that its signature matches.
 --
--- A head is the rank and sequence of a job with the class it waits in. For each class it matches that has waiting
--- jobs, a signature holds a head at or before the class's first job: never one behind it. Lowering is done at once,
--- raising when a claim finds the head outdated. `match:<class>` has the rank of the head each matching signature
--- holds, +inf for none, so that a new first job is told to exactly those that hold none or a later one.
+-- A head is the rank and sequence of a job, with where to look for it. Each class that has waiting jobs holds one among
+-- the fronts of its audience, and each signature holds one for each of its audiences that has fronts. Both are at or
+-- before what they stand for, never behind it: lowering is done at once, raising when a claim finds them outdated.
+-- `match:<audience>` has the rank of the head each signature holds, +inf for none, so that a new first front is told to
+-- exactly those that hold none or a later one.
 
--- Signatures that one call publishes a job to; a class with more of them is published in steps.
-local publish_bound = 128
--- Signatures that one command takes.
-local told_at_once = 1000
+-- Signatures that one call tells; an audience with more of them is told in steps.
+local told_at_once = 128
 
 -- A job's place in its line: the line is ordered by rank, then by member, so the sequence, which has a fixed width,
 -- comes first.
@@ -17,36 +16,63 @@ function muster.member(job)
   return job.sequence .. job.id
 end
 
--- The head for a member of the line of a class.
-local function head_of(member, class)
-  return string.sub(member, 1, 16) .. class
+local function sequence_of(member)
+  return string.sub(member, 1, 16)
 end
 
--- Tells the class's first job to the signatures that hold no head for it, or a later one; all of them in the end:
--- when they are too many, the class is settling until the rest is told.
-function muster.publish(queue, class)
-  local first = redis.call("ZRANGE", muster.look_at(queue, class), 0, 1, "WITHSCORES")
-  if not first[1] then return false end
-  local match, rank = muster.key_of(queue, "match", class), first[2]
-  local head = head_of(first[1], class)
-  local told = redis.call(
-    "ZRANGE", match, "(" .. rank, "+inf", "BYSCORE", "LIMIT", 0, publish_bound + 1, "WITHSCORES"
-  )
-  local count, ranks = math.min(#told / 2, publish_bound), {}
-  for i = 1, count do
-    local signature, held = told[2 * i - 1], told[2 * i]
-    local heads = muster.key_of(queue, "heads", signature)
-    if held == first[4] then redis.call("ZREM", heads, head_of(first[3], class)) end
-    redis.call("ZADD", heads, rank, head)
+-- What follows the sequence: the id of a job, or where a head points to.
+local function rest_of(member)
+  return string.sub(member, 17)
+end
+
+local function is_before(rank, sequence, other_rank, other)
+  return rank < other_rank or (rank == other_rank and sequence < sequence_of(other))
+end
+
+local function tell(queue, audience, front, rank, signatures)
+  local head, ranks = sequence_of(front) .. audience, {}
+  for i, signature in ipairs(signatures) do
+    redis.call("ZADD", muster.key_of(queue, "heads", signature), rank, head)
     ranks[2 * i - 1], ranks[2 * i] = rank, signature
   end
-  if count > 0 then redis.call("ZADD", match, unpack(ranks)) end
-  if #told / 2 > publish_bound then
-    redis.call("SADD", muster.key(queue, "settling"), "c" .. class)
-    muster.call_settle(queue, class)
-    return true
+  if ranks[1] then redis.call("ZADD", muster.key_of(queue, "match", audience), unpack(ranks)) end
+end
+
+-- Tells the first front of an audience to those of its signatures that hold no head for it, or a later one. When they
+-- are too many, the audience is settling until the rest is told: then it says true.
+function muster.publish(queue, audience)
+  local first = redis.call("ZRANGE", muster.key_of(queue, "fronts", audience), 0, 0, "WITHSCORES")
+  if not first[1] then return false end
+  local signatures = redis.call(
+    "ZRANGE", muster.key_of(queue, "match", audience), "(" .. first[2], "+inf", "BYSCORE", "LIMIT", 0, told_at_once + 1
+  )
+  local more = #signatures > told_at_once
+  if more then signatures[#signatures] = nil end
+  tell(queue, audience, first[1], first[2], signatures)
+  if more then
+    redis.call("SADD", muster.key(queue, "settling"), "a" .. audience)
+    muster.call_settle(queue, "a" .. audience)
   end
-  return false
+  return more
+end
+
+-- The job `member` with `rank` is the first of its class now.
+function muster.come_forward(queue, class, rank, member)
+  local facts = muster.class_facts(queue, class)
+  if facts.audience == "" then return end
+  local sequence, fronts = sequence_of(member), muster.key_of(queue, "fronts", facts.audience)
+  if facts.rank then
+    if not is_before(tonumber(rank), sequence, tonumber(facts.rank), facts.sequence) then return end
+    redis.call("ZREM", fronts, facts.sequence .. class)
+  end
+  local front = sequence .. class
+  redis.call("ZADD", fronts, rank, front)
+  muster.note_front(queue, class, rank, sequence)
+  if redis.call("ZRANGE", fronts, 0, 0)[1] ~= front then return end
+  -- Of jobs with one rank an earlier one may come back: who holds that rank may hold a later head.
+  local match = muster.key_of(queue, "match", facts.audience)
+  tell(queue, facts.audience, front, rank, redis.call("ZRANGE", match, rank, rank, "BYSCORE"))
+  muster.publish(queue, facts.audience)
 end
 
 -- Lets a job into the line of a class. One that is not its first one is written at the end of the call, unless
@@ -66,22 +92,8 @@ function muster.line_up(queue, class, job)
     return
   end
   redis.call("ZADD", line, job.rank, member)
-  -- Of jobs with one rank an earlier one may come back: those that hold that rank may hold a later head, whether or not
-  -- its job still waits. They are told anew.
-  if not job.is_new then
-    local match = muster.key_of(queue, "match", class)
-    local told = redis.call("ZRANGE", match, job.rank, job.rank, "BYSCORE")
-    for i = 1, #told, told_at_once do
-      local anew = {}
-      for j = i, math.min(i + told_at_once - 1, #told) do
-        anew[#anew + 1] = "+inf"
-        anew[#anew + 1] = told[j]
-      end
-      redis.call("ZADD", match, unpack(anew))
-    end
-  end
   firsts[class] = { member = member, rank = rank }
-  muster.publish(queue, class)
+  muster.come_forward(queue, class, job.rank, member)
 end
 
 -- The line of a class, with all that was let into it.
@@ -101,51 +113,62 @@ function muster.leave_line(queue, class, ...)
   if queue.firsts then queue.firsts[class] = nil end
 end
 
--- The class and signature match, which is said once: the signature is given the class's head.
-function muster.pair(queue, class, signature)
-  local first = redis.call("ZRANGE", muster.look_at(queue, class), 0, 0, "WITHSCORES")
-  redis.call("ZADD", muster.key_of(queue, "match", class), first[2] or "+inf", signature)
-  if first[1] then
-    redis.call("ZADD", muster.key_of(queue, "heads", signature), first[2], head_of(first[1], class))
-  end
+-- Puts the class's first job, if there is one, in the place of its outdated front.
+local function repair_front(queue, fronts, front, class, rank, member)
+  redis.call("ZREM", fronts, front)
+  local sequence = member and sequence_of(member)
+  if member then redis.call("ZADD", fronts, rank, sequence .. class) end
+  -- What is left of a class that is gone, or has moved, is no front of its.
+  local facts = muster.class_facts(queue, class)
+  if facts.rank and facts.sequence .. class == front then muster.note_front(queue, class, member and rank, sequence) end
 end
 
--- Whether a job comes before another head: that of a later job, or an outdated one of the same job in another class.
-local function before(rank, sequence, other_rank, other)
-  return rank < other_rank or (rank == other_rank and sequence <= string.sub(other, 1, 16))
-end
-
--- Puts the class's true first job in the place of an outdated head.
-local function repair(queue, heads, signature, head, class)
+-- Puts the audience's first front, if there is one, in the place of an outdated head.
+local function repair_head(queue, heads, head, signature, audience, rank, front)
   redis.call("ZREM", heads, head)
-  local first = redis.call("ZRANGE", muster.look_at(queue, class), 0, 0, "WITHSCORES")
-  redis.call("ZADD", muster.key_of(queue, "match", class), "XX", first[2] or "+inf", signature)
-  if first[1] then redis.call("ZADD", heads, first[2], head_of(first[1], class)) end
+  redis.call("ZADD", muster.key_of(queue, "match", audience), "XX", rank or "+inf", signature)
+  if front then redis.call("ZADD", heads, rank, sequence_of(front) .. audience) end
+end
+
+-- The jobs of a class that come before both others, as far as they are given: {member…}.
+local function before_both(waiting, other, other_rank, second, second_rank)
+  local found = {}
+  for i = 1, #waiting, 2 do
+    local rank, sequence = tonumber(waiting[i + 1]), sequence_of(waiting[i])
+    if other and not is_before(rank, sequence, other_rank, other) then break end
+    if second and not is_before(rank, sequence, second_rank, second) then break end
+    found[#found + 1] = waiting[i]
+  end
+  return found
 end
 
 -- The next jobs in order for a signature, at most `limit` and all of one class: their members, and the class. Fewer
 -- are found when another class comes before. Nil when nothing waits; nil and true when the bound on repairs was
 -- reached first. `repairs` counts them over several calls.
 --
--- Nothing is taken. The head is left where it is, although the jobs may go: it is at or before what follows.
+-- Nothing is taken. Front and head are left where they are, although the jobs may go: they are at or before what
+-- follows.
 function muster.next_members(queue, signature, limit, repairs)
   local heads = muster.key_of(queue, "heads", signature)
   while true do
     local lowest = redis.call("ZRANGE", heads, 0, 1, "WITHSCORES")
     local head = lowest[1]
     if not head then return nil, false end
-    local other, other_rank = lowest[3], tonumber(lowest[4])
-    local class = string.sub(head, 17)
-    local waiting = redis.call("ZRANGE", muster.look_at(queue, class), 0, limit - 1, "WITHSCORES")
-    local found = {}
-    for i = 1, #waiting, 2 do
-      local member = waiting[i]
-      if other and not before(tonumber(waiting[i + 1]), string.sub(member, 1, 16), other_rank, other) then break end
-      found[#found + 1] = member
+    local audience = rest_of(head)
+    local fronts = muster.key_of(queue, "fronts", audience)
+    local first = redis.call("ZRANGE", fronts, 0, 1, "WITHSCORES")
+    local front, class, waiting = first[1], first[1] and rest_of(first[1]), nil
+    if front then
+      waiting = redis.call("ZRANGE", muster.look_at(queue, class), 0, limit - 1, "WITHSCORES")
+      local found = before_both(waiting, lowest[3], tonumber(lowest[4]), first[3], tonumber(first[4]))
+      if found[1] then return found, class end
     end
-    if found[1] then return found, class end
     if repairs.left == 0 then return nil, true end
     repairs.left = repairs.left - 1
-    repair(queue, heads, signature, head, class)
+    if front and not (waiting[1] and front == sequence_of(waiting[1]) .. class) then
+      repair_front(queue, fronts, front, class, waiting[2], waiting[1])
+    else
+      repair_head(queue, heads, head, signature, audience, first[2], front)
+    end
   end
 end

@@ -54,9 +54,8 @@ function muster.wake(queue, class)
   if queue.nobody_idle == nil then queue.nobody_idle = redis.call("EXISTS", idle_signatures) == 0 end
   if queue.nobody_idle then return end
   local now, workers = muster.now(queue), muster.key(queue, "workers")
-  local signatures = redis.call(
-    "ZINTER", 2, idle_signatures, muster.key_of(queue, "match", class), "WEIGHTS", 1, 0
-  )
+  local match = muster.key_of(queue, "match", muster.class_facts(queue, class).audience)
+  local signatures = redis.call("ZINTER", 2, idle_signatures, match, "WEIGHTS", 1, 0)
   for i = #signatures, 1, -1 do
     local idle = muster.key_of(queue, "idle", signatures[i])
     local last = redis.call("ZREVRANGE", idle, 0, 0, "WITHSCORES")
@@ -111,7 +110,8 @@ end
 -- A woken worker claims by a signature: when it cannot run what it was woken for, its wake goes to another.
 function muster.answer_wake(queue, state, signature)
   if not state or state.kind ~= "w" then return end
-  local can_run = redis.call("ZSCORE", muster.key_of(queue, "match", state.about), signature)
+  local match = muster.key_of(queue, "match", muster.class_facts(queue, state.about).audience)
+  local can_run = redis.call("ZSCORE", match, signature)
   if not can_run then pass_on(queue, state.about) end
 end
 

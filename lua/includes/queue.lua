@@ -12,8 +12,8 @@ muster.operations = {}
 -- Registers `muster_1_<name>`. `run` gets the queue and ARGV; ARGV[1] is the library version the caller was built
 -- with, so that a server whose library was replaced by an older one notices and loads its own again.
 --
--- A call that has put jobs into classes which wait to be settled answers {"unsettled", {class…}, reply}: the caller
--- settles them at once, and any tick does when it dies before.
+-- A call that leaves classes or audiences to be settled answers {"unsettled", {name…}, reply}: the caller settles them
+-- at once, and any tick does when it dies before.
 function muster.register(name, flags, run)
   muster.operations[name] = run
   redis.register_function({
@@ -34,7 +34,8 @@ function muster.register(name, flags, run)
 end
 
 -- The one place that spells keys. The prefix is KEYS[1] and carries the hash tag: `{muster:<queue>}`.
---   meta                 hash: priority_step_ms, last_tick, reap_from; counters: sequence, classes, signatures
+--   meta                 hash: priority_step_ms, last_tick, reap_from; counters: sequence, classes,
+--                        signatures, audiences
 --   jobs                 sorted set: id by sequence, every job there is
 --   scheduled            sorted set: id by the time it is due
 --   expiring             sorted set: id by expires_at, of jobs that wait
@@ -51,15 +52,21 @@ end
 --   classes              hash: key → class
 --   class_order          sorted set: class by its number
 --   class_check          sorted set: class by the time it is next looked at
---   class:<class>        hash: key, service_required, requirements, customer, workflow, born, settled, machines
+--   class:<class>        hash: key, service_required, requirements, customer, workflow, born, settled, machines,
+--                        audience, front
 --   line:<class>         sorted set: member (see muster.member) of each waiting job by rank
---   match:<class>        sorted set: each signature that matches by the rank of the head it holds, +inf without one
+--   audiences            hash: key (of its signatures) → audience (see audience.lua)
+--   audience_order       sorted set: audience by its number
+--   audience:<audience>  hash: key, classes (how many)
+--   match:<audience>     sorted set: each signature in it by the rank of the head it holds, +inf without one
+--   fronts:<audience>    sorted set: the heads of its classes by rank
 --   signatures           hash: id → signature, with "-" in front while it must not claim yet
 --   signature_use        sorted set: signature by the last time one of its workers was idle
---   signature:<signature> hash: id, text, machine, born, settled, refiled, dying
+--   signature:<signature> hash: id, text, machine, born, settled, refiled, names, forgotten_by
 --   refile:<signature>   list: names whose jobs have to be filed anew first
---   heads:<signature>    sorted set: heads (see heads.lua) by rank
---   settling             set: "c<class>" and "s<signature>" that wait to be settled
+--   heads:<signature>    sorted set: the heads of its audiences by rank
+--   dying                set: signature that is being forgotten
+--   settling             set: "c<class>", "s<signature>" and "a<audience>" that wait to be settled
 --   named                hash: "customer:…", "workflow:…", "machine:…" → how many signatures or classes name it
 --   by:<name>            sorted set: id by sequence, of the waiting jobs of a customer or workflow
 -- Workers that look for work (see idle.lua):

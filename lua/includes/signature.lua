@@ -88,9 +88,11 @@ function muster.signature_outcome(queue, signature, from, upto, classes)
   local key = muster.key_of(queue, "signature", signature)
   local known = redis.call("HMGET", key, "id", "settled")
   if not known[1] or known[2] ~= from then return end
+  local there = {}
   for _, class in ipairs(classes) do
-    if redis.call("EXISTS", muster.key_of(queue, "class", class)) == 1 then muster.pair(queue, class, signature) end
+    if redis.call("EXISTS", muster.key_of(queue, "class", class)) == 1 then there[#there + 1] = class end
   end
+  muster.admit_to(queue, there, signature)
   redis.call("HSET", key, "settled", upto)
 end
 
@@ -112,22 +114,28 @@ function muster.signatures_after(queue, after)
 end
 
 -- What a class has to be compared with: {"compare", from, upto, service_required, requirements, customer, workflow},
--- the signatures after `from` up to `upto`; or {"ready"}, {"gone"}, {"again"}.
+-- the signatures after `from` up to `upto`; or {"ready"}, {"gone"}.
 function muster.class_step(queue, class)
   local known = redis.call(
     "HMGET", muster.key_of(queue, "class", class),
     "settled", "born", "service_required", "requirements", "customer", "workflow"
   )
   if not known[1] or known[1] == "" then
-    if known[1] and muster.publish(queue, class) then
-      -- Whoever takes this step goes on with it.
-      queue.unsettled = nil
-      return { "again" }
-    end
     redis.call("SREM", muster.key(queue, "settling"), "c" .. class)
     return { known[1] and "ready" or "gone" }
   end
   return { "compare", known[1], known[2], known[3], known[4], known[5], known[6] }
+end
+
+-- Tells an audience what its signatures could not all be told at once: {"again"} or {"ready"}.
+function muster.audience_step(queue, audience)
+  if muster.publish(queue, audience) then
+    -- Whoever takes this step goes on with it.
+    queue.unsettled = nil
+    return { "again" }
+  end
+  redis.call("SREM", muster.key(queue, "settling"), "a" .. audience)
+  return { "ready" }
 end
 
 -- The same for a class: of the signatures of `from` to `upto` those that match. `machines` are those it names.
@@ -139,11 +147,14 @@ function muster.class_outcome(queue, class, from, upto, machines, signatures)
     for machine in string.gmatch(machines, "[^\n]+") do muster.count_name(queue, "machine:" .. machine, 1) end
     redis.call("HSET", key, "machines", machines)
   end
-  for _, signature in ipairs(signatures) do
-    if redis.call("HEXISTS", muster.key_of(queue, "signature", signature), "id") == 1 then
-      muster.pair(queue, class, signature)
+  local living = {}
+  if signatures[1] then
+    local uses = redis.call("ZMSCORE", muster.key(queue, "signature_use"), unpack(signatures))
+    for i, signature in ipairs(signatures) do
+      if uses[i] then living[#living + 1] = signature end
     end
   end
+  if living[1] then muster.admit(queue, class, living) end
   local done = tonumber(upto) >= tonumber(known[2])
   redis.call("HSET", key, "settled", done and "" or upto)
   if not done then return end
@@ -151,23 +162,25 @@ function muster.class_outcome(queue, class, from, upto, machines, signatures)
   muster.wake_many(queue, class)
 end
 
--- Forgets a signature in bounded steps: first nobody can claim by it, then every class forgets it. True when done.
+-- Forgets a signature in bounded steps: first nobody can claim by it, then every audience forgets it. True when done.
 local function forget(queue, signature)
   local key = muster.key_of(queue, "signature", signature)
-  local known = redis.call("HMGET", key, "id", "names", "dying")
+  local known = redis.call("HMGET", key, "id", "names", "forgotten_by")
   if known[1] then
+    redis.call("ZREM", muster.key(queue, "signature_use"), signature)
+    redis.call("SADD", muster.key(queue, "dying"), signature)
     redis.call("HDEL", muster.key(queue, "signatures"), known[1])
     redis.call("HDEL", key, "id")
     redis.call("ZREM", muster.key(queue, "idle_signatures"), signature)
     for name in string.gmatch(known[2], "[^\n]+") do muster.count_name(queue, name, -1) end
   end
-  local classes = redis.call(
-    "ZRANGE", muster.key(queue, "class_order"), "(" .. (known[3] or "0"), "+inf", "BYSCORE", "LIMIT", 0, page
+  local audiences = redis.call(
+    "ZRANGE", muster.key(queue, "audience_order"), "(" .. (known[3] or "0"), "+inf", "BYSCORE", "LIMIT", 0, page
   )
-  for _, class in ipairs(classes) do redis.call("ZREM", muster.key_of(queue, "match", class), signature) end
-  if #classes == page then
-    redis.call("HSET", key, "dying", classes[page])
-    return false
+  for _, audience in ipairs(audiences) do redis.call("ZREM", muster.key_of(queue, "match", audience), signature) end
+  if #audiences == page then
+    redis.call("HSET", key, "forgotten_by", audiences[page])
+    return
   end
   local idle = muster.key_of(queue, "idle", signature)
   local workers = redis.call("ZRANGE", idle, 0, page - 1)
@@ -175,23 +188,24 @@ local function forget(queue, signature)
     redis.call("HDEL", muster.key(queue, "workers"), unpack(workers))
     redis.call("ZREM", idle, unpack(workers))
   end
-  if #workers == page then return false end
+  if #workers == page then return end
   redis.call("UNLINK", key, idle, muster.key_of(queue, "heads", signature), muster.key_of(queue, "refile", signature))
-  redis.call("ZREM", muster.key(queue, "signature_use"), signature)
+  redis.call("SREM", muster.key(queue, "dying"), signature)
   redis.call("SREM", muster.key(queue, "settling"), "s" .. signature)
-  return true
 end
 
--- Looks after one class and one signature whose time has come. True when there may be more.
+local classes_per_look = 8
+
+-- Looks after a few classes and one signature whose time has come. True when there may be more.
 function muster.tidy(queue)
   local now = muster.now(queue)
-  local class = redis.call(
-    "ZRANGE", muster.key(queue, "class_check"), "-inf", muster.integer(now), "BYSCORE", "LIMIT", 0, 8
+  local classes = redis.call(
+    "ZRANGE", muster.key(queue, "class_check"), "-inf", muster.integer(now), "BYSCORE", "LIMIT", 0, classes_per_look
   )
-  for _, due in ipairs(class) do muster.check_class(queue, due) end
-  local signature = redis.call(
+  for _, class in ipairs(classes) do muster.check_class(queue, class) end
+  local signature = redis.call("SRANDMEMBER", muster.key(queue, "dying")) or redis.call(
     "ZRANGE", muster.key(queue, "signature_use"), "-inf", muster.integer(now - forget_ms), "BYSCORE", "LIMIT", 0, 1
-  )
-  if signature[1] then forget(queue, signature[1]) end
-  return #class == 8 or signature[1] ~= nil
+  )[1]
+  if signature then forget(queue, signature) end
+  return #classes == classes_per_look or signature ~= nil
 end

@@ -15,11 +15,11 @@ function muster.insert(queue, job, due)
   else
     local class = muster.class_of(queue, job)
     job.class = class
-    muster.line_up(queue, class, job)
+    local partly_told = muster.line_up(queue, class, job)
     each_name(queue, job, function(index)
       redis.call("ZADD", index, job.sequence, job.id)
     end)
-    muster.wake(queue, class)
+    if not partly_told then muster.wake(queue, class) end
   end
   if job.expires_at then redis.call("ZADD", muster.key(queue, "expiring"), job.expires_at, job.id) end
 end
