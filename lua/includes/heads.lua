@@ -29,6 +29,11 @@ local function is_before(rank, sequence, other_rank, other)
   return rank < other_rank or (rank == other_rank and sequence < sequence_of(other))
 end
 
+-- An outdated head elsewhere may stand for the very same job: sequences are unique.
+local function is_not_after(rank, sequence, other_rank, other)
+  return rank < other_rank or (rank == other_rank and sequence <= sequence_of(other))
+end
+
 local function tell(queue, audience, front, rank, signatures)
   local head, ranks = sequence_of(front) .. audience, {}
   for i, signature in ipairs(signatures) do
@@ -56,7 +61,7 @@ function muster.publish(queue, audience)
   return more
 end
 
--- The job `member` with `rank` is the first of its class now.
+-- The job `member` with `rank` is the first of its class now. True when not all who match could be told at once.
 function muster.come_forward(queue, class, rank, member)
   local facts = muster.class_facts(queue, class)
   if facts.audience == "" then return end
@@ -71,12 +76,13 @@ function muster.come_forward(queue, class, rank, member)
   if redis.call("ZRANGE", fronts, 0, 0)[1] ~= front then return end
   -- Of jobs with one rank an earlier one may come back: who holds that rank may hold a later head.
   local match = muster.key_of(queue, "match", facts.audience)
-  tell(queue, facts.audience, front, rank, redis.call("ZRANGE", match, rank, rank, "BYSCORE"))
-  muster.publish(queue, facts.audience)
+  local tied = redis.call("ZRANGE", match, rank, rank, "BYSCORE", "LIMIT", 0, told_at_once)
+  tell(queue, facts.audience, front, rank, tied)
+  return muster.publish(queue, facts.audience)
 end
 
 -- Lets a job into the line of a class. One that is not its first one is written at the end of the call, unless
--- something looks at the line before: see muster.look_at.
+-- something looks at the line before: see muster.look_at. True when not all who match could be told of it at once.
 function muster.line_up(queue, class, job)
   local line, member = muster.key_of(queue, "line", class), muster.member(job)
   local rank, firsts = tonumber(job.rank), queue.firsts or {}
@@ -93,7 +99,7 @@ function muster.line_up(queue, class, job)
   end
   redis.call("ZADD", line, job.rank, member)
   firsts[class] = { member = member, rank = rank }
-  muster.come_forward(queue, class, job.rank, member)
+  return muster.come_forward(queue, class, job.rank, member)
 end
 
 -- The line of a class, with all that was let into it.
@@ -135,8 +141,8 @@ local function before_both(waiting, other, other_rank, second, second_rank)
   local found = {}
   for i = 1, #waiting, 2 do
     local rank, sequence = tonumber(waiting[i + 1]), sequence_of(waiting[i])
-    if other and not is_before(rank, sequence, other_rank, other) then break end
-    if second and not is_before(rank, sequence, second_rank, second) then break end
+    if other and not is_not_after(rank, sequence, other_rank, other) then break end
+    if second and not is_not_after(rank, sequence, second_rank, second) then break end
     found[#found + 1] = waiting[i]
   end
   return found

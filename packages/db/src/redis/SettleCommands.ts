@@ -54,7 +54,7 @@ export const classStep = command({
   name: "class_step",
   args: (id: string) => [id],
   reply: Schema.Union([
-    Word("ready", "gone", "again"),
+    Word("ready", "gone"),
     Schema.Tuple([Schema.Literal("compare"), Schema.FiniteFromString, Schema.FiniteFromString, ...facts])
   ])
 })
@@ -75,4 +75,10 @@ export const classOutcome = command({
     ...request.signatures.map(String)
   ],
   reply: Word("ok")
+})
+
+export const audienceStep = command({
+  name: "audience_step",
+  args: (audience: string) => [audience],
+  reply: Word("ready", "again")
 })

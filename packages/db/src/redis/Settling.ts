@@ -13,8 +13,8 @@ import { RedisFailure } from "./RedisFailure.ts"
 import type { FunctionCalls } from "./RedisFunctions.ts"
 import * as SettleCommands from "./SettleCommands.ts"
 
-/** Outcomes that one call takes: each may tell a head. */
-const perOutcome = 64
+/** Signatures whose outcome for a class one call takes. */
+const perOutcome = 500
 /** Signatures remembered; beyond that they are asked for anew. */
 const remembered = 10_000
 
@@ -68,9 +68,9 @@ export const make = (functions: FunctionCalls, queue: string) => {
       Effect.flatMap(functions.call(name, to, args), (reply) => {
         const unsettled = decodeUnsettled(reply)
         if (Option.isNone(unsettled)) return Effect.succeed(reply)
-        const [, classes, answer] = unsettled.value
+        const [, names, answer] = unsettled.value
         // What fails here is done by the next tick.
-        return Effect.as(Effect.ignore(Effect.forEach(classes, (id) => settleClass(id))), answer)
+        return Effect.as(Effect.ignore(settle(names)), answer)
       })
   }
 
@@ -80,6 +80,7 @@ export const make = (functions: FunctionCalls, queue: string) => {
   const signaturesAfter = SettleCommands.signaturesAfter(calls, queue)
   const classStep = SettleCommands.classStep(calls, queue)
   const classOutcome = SettleCommands.classOutcome(calls, queue)
+  const audienceStep = SettleCommands.audienceStep(calls, queue)
 
   /** Signatures by number, all there are up to `known`; a number is never used for another one. */
   let byNumber = new Map<number, Capabilities>()
@@ -111,7 +112,6 @@ export const make = (functions: FunctionCalls, queue: string) => {
   const settleClass: (id: string) => Effect.Effect<void, RedisFailure> = Effect.fnUntraced(function* (id) {
     for (;;) {
       const step = yield* classStep(id)
-      if (step[0] === "again") continue
       if (step[0] !== "compare") return
       const [, from, upto, ...stored] = step
       yield* learnUpTo(upto)
@@ -143,15 +143,24 @@ export const make = (functions: FunctionCalls, queue: string) => {
         const facts = Option.getOrUndefined(parseFacts(stored))
         return capabilities !== undefined && facts !== undefined && matches(facts, capabilities) ? [id] : []
       })
-      let at = from
-      for (const chunk of Array.chunksOf(matching, perOutcome)) {
-        const end = chunk.at(-1) ?? upto
-        yield* signatureOutcome({ signature, from: at, upto: end, classes: chunk })
-        at = end
-      }
-      if (at !== upto) yield* signatureOutcome({ signature, from: at, upto, classes: [] })
+      yield* signatureOutcome({ signature, from, upto, classes: matching })
     }
   })
+
+  /** Tells an audience what its signatures could not all be told at once. */
+  const tellAudience = (audience: string) =>
+    Effect.repeat(audienceStep(audience), { while: ([said]) => said === "again" })
+
+  const settle = (names: ReadonlyArray<string>): Effect.Effect<void, RedisFailure> =>
+    Effect.forEach(
+      names,
+      (name): Effect.Effect<unknown, RedisFailure> => {
+        const id = name.slice(1)
+        if (name.startsWith("c")) return settleClass(id)
+        return name.startsWith("s") ? settleSignature(id) : tellAudience(id)
+      },
+      { discard: true }
+    )
 
   return {
     calls,
@@ -167,12 +176,7 @@ export const make = (functions: FunctionCalls, queue: string) => {
     }),
     settleSignature,
     settleClass,
-    /** Settles what a tick has found waiting for it. */
-    settle: (waiting: ReadonlyArray<string>) =>
-      Effect.forEach(
-        waiting,
-        (name) => (name.startsWith("c") ? settleClass(name.slice(1)) : settleSignature(name.slice(1))),
-        { discard: true }
-      )
+    /** Settles what waits for it: classes ("c…"), signatures ("s…") and audiences ("a…"). */
+    settle
   }
 }

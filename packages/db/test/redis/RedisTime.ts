@@ -38,7 +38,14 @@ for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
 end
 for _, class in ipairs(redis.call("ZRANGE", prefix .. ":class_order", 0, -1)) do
   move_scores(prefix .. ":line:" .. class)
-  move_finite(prefix .. ":match:" .. class)
+  local rank, sequence = string.match(redis.call("HGET", prefix .. ":class:" .. class, "front") or "", "^(%S+) (%S+)$")
+  if rank then
+    redis.call("HSET", prefix .. ":class:" .. class, "front", string.format("%.0f %s", rank - ms, sequence))
+  end
+end
+for _, audience in ipairs(redis.call("ZRANGE", prefix .. ":audience_order", 0, -1)) do
+  move_scores(prefix .. ":fronts:" .. audience)
+  move_finite(prefix .. ":match:" .. audience)
 end
 for _, signature in ipairs(redis.call("ZRANGE", prefix .. ":signature_use", 0, -1)) do
   move_scores(prefix .. ":heads:" .. signature)
