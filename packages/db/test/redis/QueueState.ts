@@ -16,9 +16,11 @@ local function fields(key, ...) return redis.call("HMGET", key, ...) end
 local function entries(key) return redis.call("ZRANGE", key, 0, -1, "WITHSCORES") end
 local state = { classes = {}, signatures = {}, jobs = {}, by = {} }
 for _, class in ipairs(redis.call("ZRANGE", prefix .. ":class_order", 0, -1)) do
+  local audience = redis.call("HGET", prefix .. ":class:" .. class, "audience") or ""
   state.classes[#state.classes + 1] = {
     class, fields(prefix .. ":class:" .. class, "service_required", "requirements", "customer", "workflow", "settled"),
-    entries(prefix .. ":line:" .. class), entries(prefix .. ":match:" .. class)
+    entries(prefix .. ":line:" .. class),
+    audience, entries(prefix .. ":match:" .. audience), entries(prefix .. ":fronts:" .. audience)
   }
 end
 local ready = {}
@@ -58,7 +60,7 @@ const Text = Schema.String
 
 const State = Schema.fromJsonString(
   Schema.Struct({
-    classes: list(Schema.Tuple([Text, Schema.Tuple([Text, Text, Text, Text, Text]), Entries, Entries])),
+    classes: list(Schema.Tuple([Text, Schema.Tuple([Text, Text, Text, Text, Text]), Entries, Text, Entries, Entries])),
     signatures: list(Schema.Tuple([Text, Text, Text, Text, Text, Entries])),
     jobs: list(Schema.Tuple([Text, Schema.Array(Text)])),
     by: Schema.Record(Text, Entries)
@@ -78,7 +80,11 @@ export interface StoredClass {
   readonly facts: JobFacts
   readonly settled: boolean
   readonly line: ReadonlyArray<Entry>
+  /** Whoever matches it, with the rank of the head they hold for their audience. */
   readonly match: ReadonlyMap<string, number>
+  readonly audience: string
+  /** The heads of the classes of its audience. */
+  readonly fronts: ReadonlyArray<Entry>
 }
 
 export interface StoredSignature {
@@ -126,12 +132,14 @@ export const queueState = Effect.fnUntraced(function* (queue: string) {
   const stored = yield* decodeState(yield* redis.send("EVAL", [read, "1", queuePrefix(queue)]))
   const state: QueueState = {
     classes: items(stored.classes).map(
-      ([number, [service, requirements, customer, workflow, settled], line, match]) => ({
+      ([number, [service, requirements, customer, workflow, settled], line, audience, match, fronts]) => ({
         number,
         facts: factsIn(service, requirements, customer, workflow),
         settled: settled === "",
         line: scored(line),
-        match: new Map(scored(match).map(({ member, score }) => [member, score]))
+        match: new Map(scored(match).map(({ member, score }) => [member, score])),
+        audience,
+        fronts: scored(fronts)
       })
     ),
     // One without an id is being forgotten, step by step: nobody can claim by it any more.
@@ -170,26 +178,32 @@ const isBefore = (a: { readonly rank: number; readonly sequence: string }, b: ty
 /** Jobs in the order they are given out. */
 export const byRank = (a: Stored, b: Stored): number => (isBefore(a, b) ? -1 : 1)
 
-const headIn = ({ member, score }: Entry) => ({ class: member.slice(16), rank: score, sequence: member.slice(0, 16) })
+const headIn = ({ member, score }: Entry) => ({ of: member.slice(16), rank: score, sequence: member.slice(0, 16) })
 
 /** What is wrong between a class and a signature. */
 const wrongPair = (cls: StoredClass, signature: StoredSignature): ReadonlyArray<string> => {
   const pair = `class ${cls.number} and signature ${signature.number}`
-  const heads = signature.heads.map(headIn).filter((head) => head.class === cls.number)
   const held = cls.match.get(signature.number)
   if (!matches(cls.facts, signature.capabilities)) {
-    return held === undefined && heads.length === 0 ? [] : [`${pair} do not match, and are known as a pair`]
+    return held === undefined ? [] : [`${pair} do not match, and are known as a pair`]
   }
   if (!cls.settled || !signature.ready) return []
   if (held === undefined) return [`everyMatchingJobClaimable: ${pair} match, and are not known as a pair`]
   const [first] = cls.line
   if (first === undefined) return []
-  const place = { rank: first.score, sequence: first.member.slice(0, 16) }
+  const place = headIn(first)
+  const fronts = cls.fronts.map(headIn)
+  const front = fronts.find(({ of }) => of === cls.number)
+  const heads = signature.heads.map(headIn).filter(({ of }) => of === cls.audience)
+  if (front === undefined || isBefore(place, front)) {
+    return [`headIsLowerBound: class ${cls.number}: no front at or before ${place.rank} ${place.sequence}`]
+  }
+  const lowest = fronts.reduce((a, b) => (isBefore(b, a) ? b : a))
   return [
-    ...(held <= place.rank ? [] : [`headIsLowerBound: ${pair}: noted ${held}, the first job has ${place.rank}`]),
-    ...(heads.some((head) => !isBefore(place, head))
+    ...(held <= lowest.rank ? [] : [`headIsLowerBound: ${pair}: noted ${held}, the first front has ${lowest.rank}`]),
+    ...(heads.some((head) => !isBefore(lowest, head))
       ? []
-      : [`headIsLowerBound: ${pair}: no head at or before ${place.rank} ${place.sequence}`])
+      : [`headIsLowerBound: ${pair}: no head at or before ${lowest.rank} ${lowest.sequence}`])
   ]
 }
 
