@@ -13,7 +13,7 @@
 
 -- How long a job that must not run on this worker is kept from it before it is looked at again.
 local aside_ms = 1000
-local repairs_per_claim = 32
+local repairs_per_call = 32
 
 -- What a claim was given whose answer was lost. A worker holds few jobs, and asks this only then.
 local function given_before(queue, worker_id, nonce)
@@ -135,10 +135,13 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
 
   local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
   if free <= 0 then return reply end
-  local bytes, looked, repairs = 0, 0, { left = repairs_per_claim }
-  while #reply - 2 < free and bytes < muster.reply_bytes and looked < muster.bound do
-    local want = math.min(free - (#reply - 2), muster.bound - looked)
-    local members, class = muster.next_members(queue, signature, want, repairs)
+  -- The bounds are those of the whole call, which may carry many claims.
+  local bytes = 0
+  queue.looked = queue.looked or 0
+  queue.repairs = queue.repairs or { left = repairs_per_call }
+  while #reply - 2 < free and bytes < muster.reply_bytes and queue.looked < muster.bound do
+    local want = math.min(free - (#reply - 2), muster.bound - queue.looked)
+    local members, class = muster.next_members(queue, signature, want, queue.repairs)
     if not members then
       if class then
         reply[2] = "1"
@@ -147,7 +150,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
       end
       return reply
     end
-    looked = looked + #members
+    queue.looked = queue.looked + #members
     local jobs = givable(queue, class, members, claimer)
     if jobs[1] then bytes = give(queue, class, jobs, claimer, reply, bytes) end
   end

@@ -1,5 +1,5 @@
 -- luacheck: globals muster
--- Lets failed jobs wait again, by rising sequence: those of at most muster.bound that the filter means. A caller goes
+-- Lets failed jobs wait again, by rising sequence: those of at most 20 that the filter means. A caller goes
 -- on with `before` and `next` of the last reply, so that no job is retried twice, not even one that fails again meanwhile.
 --
 -- KEYS  the queue's prefix
@@ -13,12 +13,14 @@ local function has_kind(job, kind)
   return string.sub(job.error or "", 1, #start) == start
 end
 
+local looked_at = 20
+
 muster.register("retry_failed", { "allow-oom" }, function(queue, args)
   local service_required, kind, before, after = args[2], args[3], args[4], args[5]
   if before == "" then before = muster.integer(muster.now(queue)) end
   local entries = redis.call(
     "ZRANGE", muster.key(queue, "failed"), after == "" and "-inf" or "(" .. after, "+inf",
-    "BYSCORE", "LIMIT", 0, muster.bound, "WITHSCORES"
+    "BYSCORE", "LIMIT", 0, looked_at, "WITHSCORES"
   )
   local count = 0
   for i = 1, #entries, 2 do
@@ -32,5 +34,5 @@ muster.register("retry_failed", { "allow-oom" }, function(queue, args)
       count = count + 1
     end
   end
-  return { muster.integer(count), before, #entries == 2 * muster.bound and entries[#entries] or "" }
+  return { muster.integer(count), before, #entries == 2 * looked_at and entries[#entries] or "" }
 end)

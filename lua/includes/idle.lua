@@ -143,10 +143,10 @@ end
 
 function muster.set_standing(queue, worker_id, standing)
   local workers, standings = muster.key(queue, "workers"), muster.key(queue, "standing")
+  redis.call("ZREM", muster.key(queue, "gone"), worker_id)
   if standing == "open" then
     local state = muster.worker_state(queue, worker_id)
     redis.call("HDEL", standings, worker_id)
-    redis.call("ZREM", muster.key(queue, "gone"), worker_id)
     if state and state.kind == "x" then
       redis.call("HDEL", workers, worker_id)
       tell(queue, state.inbox, "wake " .. worker_id)

@@ -5,25 +5,28 @@ function muster.held_key(queue, worker_id)
   return muster.key_of(queue, "held", worker_id)
 end
 
--- How many jobs a worker holds, those that are written later included.
+-- How many jobs a worker holds, with those that this call has given it and without those that it has let go: both are
+-- written at its end.
 function muster.held_count(queue, worker_id)
-  queue.held = queue.held or {}
-  if not queue.held[worker_id] then
-    queue.held[worker_id] = redis.call("HLEN", muster.held_key(queue, worker_id))
-  end
-  return queue.held[worker_id]
+  local changes = queue.held_changes or {}
+  return redis.call("HLEN", muster.held_key(queue, worker_id)) + (changes[worker_id] or 0)
+end
+
+local function count_held(queue, worker_id, change)
+  queue.held_changes = queue.held_changes or {}
+  queue.held_changes[worker_id] = (queue.held_changes[worker_id] or 0) + change
 end
 
 function muster.hold(queue, job, worker_id, inbox, until_ms)
   muster.later_zadd(queue, muster.key(queue, "leases"), until_ms, job.id)
   muster.later_hset(queue, muster.held_key(queue, worker_id), job.id, inbox)
-  if queue.held and queue.held[worker_id] then queue.held[worker_id] = queue.held[worker_id] + 1 end
+  count_held(queue, worker_id, 1)
 end
 
 function muster.release(queue, id, worker_id)
   muster.later_zrem(queue, muster.key(queue, "leases"), id)
   muster.later_hdel(queue, muster.held_key(queue, worker_id), id)
-  if queue.held and queue.held[worker_id] then queue.held[worker_id] = queue.held[worker_id] - 1 end
+  count_held(queue, worker_id, -1)
 end
 
 -- When a lease that is renewed now ends: never later than one lease after the attempt's time is over.

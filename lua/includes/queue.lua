@@ -61,6 +61,7 @@ end
 --   match:<audience>     sorted set: each signature in it by the rank of the head it holds, +inf without one
 --   fronts:<audience>    sorted set: the heads of its classes by rank
 --   signatures           hash: id → signature, with "-" in front while it must not claim yet
+--   signature_order      sorted set: signature by its number
 --   signature_use        sorted set: signature by the last time one of its workers was idle
 --   signature:<signature> hash: id, text, machine, born, settled, refiled, names, forgotten_by
 --   refile:<signature>   list: names whose jobs have to be filed anew first

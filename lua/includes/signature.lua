@@ -2,8 +2,8 @@
 -- Capability signatures: how they are born, settled and forgotten. The rule itself is never evaluated here: a process
 -- asks what has to be compared and tells the outcome.
 
--- Classes or signatures that one call gives to be compared, and their bytes.
-local page, page_bytes = 100, 256 * 1024
+-- Classes and signatures that one call gives to be compared, and their bytes. A class that matches may have to move.
+local class_page, page, page_bytes = 25, 100, 256 * 1024
 -- A signature none of whose workers was idle for this long is forgotten; one that is missed is born again.
 local forget_ms = 3600000
 
@@ -17,16 +17,27 @@ function muster.signature(queue, id)
   return known, true
 end
 
+-- A signature's number is the time of its birth in us: processes remember signatures by number, so none may come again
+-- for another one, not even when Redis has lost its last writes, or all of them.
+local function next_number(queue)
+  local meta, time = muster.key(queue, "meta"), redis.call("TIME")
+  local last = tonumber(redis.call("HGET", meta, "signatures") or "0")
+  local number = muster.integer(math.max(last + 1, tonumber(time[1]) * 1000000 + tonumber(time[2])))
+  redis.call("HSET", meta, "signatures", number)
+  return number
+end
+
 -- `names` are the customers and workflows it names, as "customer:…" and "workflow:…".
 function muster.create_signature(queue, id, text, machine, names)
   local meta = muster.key(queue, "meta")
-  local signature = muster.integer(redis.call("HINCRBY", meta, "signatures", 1))
+  local signature = next_number(queue)
   redis.call(
     "HSET", muster.key_of(queue, "signature", signature),
     "id", id, "text", text, "machine", machine,
     "born", redis.call("HGET", meta, "classes") or "0",
     "settled", "0", "refiled", "0", "names", table.concat(names, "\n")
   )
+  redis.call("ZADD", muster.key(queue, "signature_order"), signature, signature)
   redis.call("HSET", muster.key(queue, "signatures"), id, "-" .. signature)
   redis.call("ZADD", muster.key(queue, "signature_use"), muster.integer(muster.now(queue)), signature)
   for _, name in ipairs(names) do
@@ -59,7 +70,7 @@ function muster.signature_step(queue, signature)
   end
   if not refile_for(queue, signature, key) then return { "again" } end
   local classes = redis.call(
-    "ZRANGE", muster.key(queue, "class_order"), "(" .. settled, born, "BYSCORE", "LIMIT", 0, page
+    "ZRANGE", muster.key(queue, "class_order"), "(" .. settled, born, "BYSCORE", "LIMIT", 0, class_page
   )
   if #classes == 0 then
     redis.call("HSET", key, "settled", "")
@@ -96,21 +107,20 @@ function muster.signature_outcome(queue, signature, from, upto, classes)
   redis.call("HSET", key, "settled", upto)
 end
 
--- Signatures younger than `after`, as {signature, text, machine}.
+-- Signatures younger than `after`, as {signature, text, machine}, up to the first number that is answered.
 function muster.signatures_after(queue, after)
-  local newest = tonumber(redis.call("HGET", muster.key(queue, "meta"), "signatures") or "0")
-  local reply, bytes, signature = {}, 0, tonumber(after)
-  while signature < newest and signature - tonumber(after) < page and bytes < page_bytes do
-    signature = signature + 1
-    local known = redis.call(
-      "HMGET", muster.key_of(queue, "signature", muster.integer(signature)), "id", "text", "machine"
-    )
-    if known[1] then
-      reply[#reply + 1] = { muster.integer(signature), known[2], known[3] }
-      bytes = bytes + #known[2]
-    end
+  local newest = redis.call("HGET", muster.key(queue, "meta"), "signatures") or "0"
+  local younger = redis.call(
+    "ZRANGE", muster.key(queue, "signature_order"), "(" .. after, "+inf", "BYSCORE", "LIMIT", 0, page
+  )
+  local reply, bytes = {}, 0
+  for i, signature in ipairs(younger) do
+    local known = redis.call("HMGET", muster.key_of(queue, "signature", signature), "text", "machine")
+    reply[i] = { signature, known[1], known[2] }
+    bytes = bytes + #known[1]
+    if i == page or bytes >= page_bytes then return { signature, newest, reply } end
   end
-  return { muster.integer(signature), muster.integer(newest), reply }
+  return { newest, newest, reply }
 end
 
 -- What a class has to be compared with: {"compare", from, upto, service_required, requirements, customer, workflow},
@@ -173,6 +183,7 @@ local function forget(queue, signature)
   local known = redis.call("HMGET", key, "id", "names", "forgotten_by")
   if known[1] then
     redis.call("ZREM", muster.key(queue, "signature_use"), signature)
+    redis.call("ZREM", muster.key(queue, "signature_order"), signature)
     redis.call("SADD", muster.key(queue, "dying"), signature)
     redis.call("HDEL", muster.key(queue, "signatures"), known[1])
     redis.call("HDEL", key, "id")

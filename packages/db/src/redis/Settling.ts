@@ -7,7 +7,7 @@ import { factsOf, machinesNamed, parseRequirements } from "@muster/core/job/Requ
 import { matches } from "@muster/core/job/Matching"
 import { namesIn, onMachine, signatureOf } from "@muster/core/worker/CapabilitySignature"
 import { Capabilities } from "@muster/core/worker/Worker"
-import { Array, Effect, Option, Schema } from "effect"
+import { Array, Effect, Option, Schema, Semaphore } from "effect"
 import { hashOf } from "./Hash.ts"
 import { RedisFailure } from "./RedisFailure.ts"
 import type { FunctionCalls } from "./RedisFunctions.ts"
@@ -18,9 +18,15 @@ const perOutcome = 500
 /** Signatures remembered; beyond that they are asked for anew. */
 const remembered = 10_000
 
+/** A machine as Redis knows it: its name may be any text, and those that a class names stand on a line each. */
+const writtenMachine = (machine: string): string =>
+  machine.replace(/[%\n]/g, (character) => encodeURIComponent(character))
+const readMachine = (written: string): string => written.replace(/%25|%0A/g, decodeURIComponent)
+
 /** What a claim is made by. */
 export interface ClaimSignature {
   readonly id: string
+  /** As Redis knows it. */
   readonly machine: string
   readonly text: string
 }
@@ -32,7 +38,7 @@ export const claimSignature = (capabilities: Capabilities): ClaimSignature => {
   const known = signatures.get(capabilities)
   if (known !== undefined) return known
   const { machine, text } = signatureOf(capabilities)
-  const made = { id: hashOf(text), machine, text }
+  const made = { id: hashOf(text), machine: writtenMachine(machine), text }
   signatures.set(capabilities, made)
   return made
 }
@@ -41,7 +47,7 @@ const decodeCapabilities = Schema.decodeUnknownEffect(Schema.fromJsonString(Capa
 
 const parseSignature = (text: string, machine: string): Effect.Effect<Capabilities, RedisFailure> =>
   Effect.mapBoth(decodeCapabilities(text), {
-    onSuccess: (capabilities) => onMachine(capabilities, machine),
+    onSuccess: (capabilities) => onMachine(capabilities, readMachine(machine)),
     onFailure: (cause) =>
       new RedisFailure({ detail: "Redis holds a capability signature that is none", unavailable: false, cause })
   })
@@ -85,8 +91,9 @@ export const make = (functions: FunctionCalls, queue: string) => {
   /** Signatures by number, all there are up to `known`; a number is never used for another one. */
   let byNumber = new Map<number, Capabilities>()
   let known = 0
+  const oneAtATime = Semaphore.makeUnsafe(1)
 
-  const learnUpTo = Effect.fnUntraced(function* (number: number) {
+  const learn = Effect.fnUntraced(function* (number: number) {
     if (byNumber.size > remembered) {
       byNumber = new Map()
       known = 0
@@ -94,10 +101,15 @@ export const make = (functions: FunctionCalls, queue: string) => {
     while (known < number) {
       const [upto, , found] = yield* signaturesAfter(known)
       for (const [signature, text, machine] of found) byNumber.set(signature, yield* parseSignature(text, machine))
-      // Two fibers may learn the same at once.
-      known = Math.max(known, upto)
+      // Redis that has lost its data meanwhile knows of none that is younger.
+      if (upto <= known) break
+      known = upto
     }
+    return byNumber
   })
+
+  /** All signatures up to this one, and maybe more. */
+  const learnUpTo = (number: number) => oneAtATime.withPermits(1)(learn(number))
 
   const capabilitiesOf = Effect.fnUntraced(function* (signature: string) {
     const number = Number(signature)
@@ -114,10 +126,10 @@ export const make = (functions: FunctionCalls, queue: string) => {
       const step = yield* classStep(id)
       if (step[0] !== "compare") return
       const [, from, upto, ...stored] = step
-      yield* learnUpTo(upto)
+      const learned = yield* learnUpTo(upto)
       const facts = Option.getOrUndefined(parseFacts(stored))
-      const machines = facts === undefined ? [] : machinesNamed(parseRequirements(stored[1]))
-      const older = [...byNumber].filter(([number]) => number > from && number <= upto).toSorted(([a], [b]) => a - b)
+      const machines = facts === undefined ? [] : machinesNamed(parseRequirements(stored[1])).map(writtenMachine)
+      const older = [...learned].filter(([number]) => number > from && number <= upto).toSorted(([a], [b]) => a - b)
       const matching = older.flatMap(([number, capabilities]) =>
         facts !== undefined && matches(facts, capabilities) ? [number] : []
       )
