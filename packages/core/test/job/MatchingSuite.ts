@@ -311,6 +311,21 @@ export const matchingSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "a machine is found by its id, whatever the id is made of",
+    Effect.gen(function* () {
+      for (const [n, machine_id] of ["a b", "a\nb", "\n", "a%0Ab", "100%", "ü@x", "x|y\0"].entries()) {
+        const [on, off] = [`on${n}`, `off${n}`]
+        yield* submit(on, needs({ labels: { machine_id } }))
+        yield* submit(off, needs({ exclude: { machine_id } }))
+        assert.deepStrictEqual(yield* claimedBy(has({ machine_id: "b" })), [off])
+        yield* submit(`again-${off}`, needs({ exclude: { machine_id } }))
+        assert.deepStrictEqual(yield* claimedBy(has({ machine_id })), [on])
+        assert.deepStrictEqual(yield* claimedBy({}), [`again-${off}`])
+      }
+    })
+  )
+
+  test(
     "everyMatchingJobClaimable: what one worker cannot run holds up nothing behind it",
     Effect.gen(function* () {
       const queue = yield* JobQueue

@@ -262,6 +262,23 @@ export const orderSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "a worker has room again from the report of its last job on, also for a claim made with it",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      for (const id of ["a", "b", "c"]) yield* submit(id)
+      const claimOnly = claim({ worker: "w1", limit: 3, capacity: 1 })
+      const [a] = yield* claimOnly
+      const [, [b, ...others]] = yield* Effect.all([queue.complete(a!.fence, null), claimOnly], {
+        concurrency: "unbounded"
+      })
+      assert.strictEqual(b?.job.id, jobId("b"))
+      const [, [again]] = yield* Effect.all([queue.giveBack(b!.fence), claimOnly], { concurrency: "unbounded" })
+      assert.strictEqual(again?.job.id, jobId("b"))
+      assert.deepStrictEqual([...others, ...(yield* claimOnly)], [])
+    })
+  )
+
+  test(
     "a job past its expires_at is not given, whoever looks first",
     Effect.gen(function* () {
       const time = yield* StoreTime

@@ -14,6 +14,7 @@ import {
   offer,
   on,
   type QueueLayer,
+  StoreTime,
   submit,
   worker
 } from "./QueueTest.ts"
@@ -76,6 +77,21 @@ export const standingSuite = (layer: QueueLayer): void => {
       yield* queue.setStanding(worker("always"), "open")
       const expected = new Map<string, string>(closed.map((standing) => [standing, standing]))
       assert.deepStrictEqual(new Map<string, string>(yield* queue.standings), expected.set("changed", "draining"))
+    })
+  )
+
+  test(
+    "a worker that was gone and is paused stays so, however long that was",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const time = yield* StoreTime
+      yield* queue.setStanding(worker("w1"), "gone")
+      yield* queue.setStanding(worker("w1"), "paused")
+      yield* time.pass("25 hours")
+      yield* queue.tick
+      assert.strictEqual((yield* queue.standings).get(worker("w1")), "paused")
+      yield* submit("j")
+      assert.deepStrictEqual(yield* claim({ worker: "w1" }), [])
     })
   )
 

@@ -15,8 +15,9 @@ import * as Redis from "@muster/db/redis/Redis"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as Settling from "@muster/db/redis/Settling"
-import { freshQueue } from "../../../../tools/servers/testServers.ts"
+import { freshQueue, startRedis } from "../../../../tools/servers/testServers.ts"
 import { jobId, nonce, settings, worker } from "../../../core/test/job/QueueTest.ts"
+import { queueOn, redisCli } from "./OwnRedis.ts"
 import { queueState, violations } from "./QueueState.ts"
 
 const settles = new Set(["create_signature", "signature_step", "signature_outcome", "class_step", "class_outcome"])
@@ -185,6 +186,28 @@ it.live("what a process that died left unsettled is settled by the tick of anoth
     assert.deepStrictEqual(
       (yield* claimAs(queue, "waits", gold, 5)).map((job) => String(job.id)),
       ["j"]
+    )
+  })
+)
+
+it.live("deniedNeverClaimed: processes that outlive what Redis knew do not take new signatures for old ones", () =>
+  Effect.gen(function* () {
+    const { url } = yield* startRedis()
+    const [one, two] = yield* Effect.forEach([1, 2], () =>
+      Effect.map(Layer.build(queueOn(url)), (context) => Context.get(context, JobQueue))
+    )
+    const gold: Capabilities = { job_types: ["x"], labels: { tier: "gold" } }
+    const silver: Capabilities = { job_types: ["x"], labels: { tier: "silver" } }
+    const wanted = request({ service_required: "x", requirements: { labels: { tier: "gold" } } })
+    yield* claimAs(one!, "gold", gold, 1)
+    yield* one!.submit(jobId("before"), wanted)
+    yield* redisCli(url, ["FLUSHALL"])
+    yield* claimAs(two!, "silver", silver, 1)
+    yield* one!.submit(jobId("after"), wanted)
+    assert.deepStrictEqual(yield* claimAs(two!, "silver", silver, 1), [])
+    assert.deepStrictEqual(
+      (yield* claimAs(two!, "gold", gold, 2)).map((job) => String(job.id)),
+      ["after"]
     )
   })
 )
