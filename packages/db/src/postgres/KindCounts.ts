@@ -43,7 +43,7 @@ const sum = (counts: Iterable<Acceptance>, sign: 1 | -1 = 1): Acceptance => {
   return { active, registered }
 }
 
-export const make = () => {
+export const make = (most = mostPairs) => {
   let kinds: ReadonlyMap<string, Kind> = new Map()
   let kindsOfType: ReadonlyMap<string, ReadonlyArray<Kind>> = new Map()
   let customers: ReadonlySet<string> = new Set()
@@ -89,7 +89,7 @@ export const make = () => {
     // A class that matches nothing takes room as well.
     pairs += found.length + 1
     for (const [oldest, forgotten] of classes) {
-      if (pairs <= mostPairs) break
+      if (pairs <= most) break
       classes.delete(oldest)
       pairs -= forgotten.kinds.length + 1
     }
