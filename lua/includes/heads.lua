@@ -9,6 +9,8 @@
 
 -- Signatures that one call tells; an audience with more of them is told in steps.
 local told_at_once = 128
+-- Of how many it notes at once that they are to be told.
+local noted_at_once = 1000
 
 -- A job's place in its line: the line is ordered by rank, then by member, so the sequence, which has a fixed width,
 -- comes first.
@@ -61,8 +63,23 @@ function muster.publish(queue, audience)
   return more
 end
 
--- The job `member` with `rank` is the first of its class now. True when not all who match could be told at once.
-function muster.come_forward(queue, class, rank, member)
+-- Of jobs with one rank an earlier one may come back: who holds that rank may hold a later head, and is told again.
+local function tell_rank_anew(queue, audience, rank)
+  local match = muster.key_of(queue, "match", audience)
+  local tied = redis.call("ZRANGE", match, rank, rank, "BYSCORE")
+  for first = 1, #tied, noted_at_once do
+    local anew = {}
+    for i = first, math.min(first + noted_at_once - 1, #tied) do
+      anew[#anew + 1] = "+inf"
+      anew[#anew + 1] = tied[i]
+    end
+    redis.call("ZADD", match, unpack(anew))
+  end
+end
+
+-- The job `member` with `rank` is the first of its class now; one that is new comes after all others of its rank. True
+-- when not all who match could be told at once.
+function muster.come_forward(queue, class, rank, member, is_new)
   local facts = muster.class_facts(queue, class)
   if facts.audience == "" then return end
   local sequence, fronts = sequence_of(member), muster.key_of(queue, "fronts", facts.audience)
@@ -74,10 +91,7 @@ function muster.come_forward(queue, class, rank, member)
   redis.call("ZADD", fronts, rank, front)
   muster.note_front(queue, class, rank, sequence)
   if redis.call("ZRANGE", fronts, 0, 0)[1] ~= front then return end
-  -- Of jobs with one rank an earlier one may come back: who holds that rank may hold a later head.
-  local match = muster.key_of(queue, "match", facts.audience)
-  local tied = redis.call("ZRANGE", match, rank, rank, "BYSCORE", "LIMIT", 0, told_at_once)
-  tell(queue, facts.audience, front, rank, tied)
+  if not is_new then tell_rank_anew(queue, facts.audience, rank) end
   return muster.publish(queue, facts.audience)
 end
 
@@ -99,7 +113,7 @@ function muster.line_up(queue, class, job)
   end
   redis.call("ZADD", line, job.rank, member)
   firsts[class] = { member = member, rank = rank }
-  return muster.come_forward(queue, class, job.rank, member)
+  return muster.come_forward(queue, class, job.rank, member, job.is_new)
 end
 
 -- The line of a class, with all that was let into it.
@@ -121,12 +135,11 @@ end
 
 -- Puts the class's first job, if there is one, in the place of its outdated front.
 local function repair_front(queue, fronts, front, class, rank, member)
-  redis.call("ZREM", fronts, front)
-  local sequence = member and sequence_of(member)
+  local facts, sequence = muster.class_facts(queue, class), member and sequence_of(member)
   if member then redis.call("ZADD", fronts, rank, sequence .. class) end
   -- What is left of a class that is gone, or has moved, is no front of its.
-  local facts = muster.class_facts(queue, class)
   if facts.rank and facts.sequence .. class == front then muster.note_front(queue, class, member and rank, sequence) end
+  redis.call("ZREM", fronts, front)
 end
 
 -- Puts the audience's first front, if there is one, in the place of an outdated head.

@@ -3,7 +3,7 @@
  * meanwhile, each pair is known exactly when the rule holds for it.
  */
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, DateTime, Effect, Layer, Redacted } from "effect"
 import { inject } from "vitest"
 import { type Job, request } from "@muster/core/job/Job"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
@@ -209,5 +209,35 @@ it.live("deniedNeverClaimed: processes that outlive what Redis knew do not take 
       (yield* claimAs(two!, "gold", gold, 2)).map((job) => String(job.id)),
       ["after"]
     )
+  })
+)
+
+it.live("headIsLowerBound: that an earlier job of the same rank is back is told to all, however many they are", () =>
+  Effect.gen(function* () {
+    const { all, name } = yield* processes
+    const queue = Context.get(all[0]!, JobQueue)
+    const kinds = numbers(300).map((n): Capabilities => ({ job_types: ["x"], labels: { n } }))
+    const old = DateTime.subtract(yield* DateTime.now, { minutes: 1 })
+    const submit = (id: string) => queue.submit(jobId(id), request({ service_required: "x", workflow_datetime: old }))
+    const claimOne = (by: string, capabilities: Capabilities) =>
+      Effect.gen(function* () {
+        const claimed = { worker_id: worker(by), capabilities, capacity: 9, limit: 1, nonce: nonce() }
+        const [job] = yield* queue.claim(claimed)
+        return job && { job_id: job.id, attempt: job.attempt, nonce: claimed.nonce }
+      })
+    yield* claimAs(queue, "first", kinds[0]!, 0)
+    yield* submit("early")
+    const early = yield* claimOne("first", kinds[0]!)
+    assert.isUndefined(yield* claimOne("first", kinds[0]!))
+    yield* submit("later")
+    // All of them know of the later job alone.
+    yield* Effect.forEach(kinds, (kind, n) => claimAs(queue, `w${n}`, kind, 0), { concurrency: 32 })
+    yield* queue.giveBack(early!)
+    yield* Effect.provideContext(assertSound(name), all[0]!)
+    for (const [n, kind] of kinds.entries()) {
+      const given = yield* claimOne(`w${n}`, kind)
+      assert.strictEqual(given?.job_id, jobId("early"))
+      yield* queue.giveBack(given!)
+    }
   })
 )
