@@ -131,9 +131,8 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   local signature, refusal = signature_for(queue, args[8], args[9])
   if not signature then return refusal end
   muster.attend(queue, worker_id, state)
-  muster.answer_wake(queue, state, signature)
-
   local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
+  muster.answer_wake(queue, state, signature, free > 0)
   if free <= 0 then return reply end
   -- The bounds are those of the whole call, which may carry many claims.
   local bytes = 0

@@ -4,7 +4,7 @@
 -- KEYS  the queue's prefix
 -- ARGV  version, id, attempt, nonce, error (JSON text, kept as it is), ended ("failed" or "timed_out"), delay in ms
 --       ("" = no retry), retries it uses, elsewhere ("1": for half a minute other workers only)
--- returns  {"ok"} or {"lease_lost"}
+-- returns  "ok" or "lease_lost"
 
 local elsewhere_ms = 30000
 

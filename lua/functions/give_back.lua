@@ -3,7 +3,7 @@
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, id, attempt, nonce
--- returns  {"ok"} or {"lease_lost"}
+-- returns  "ok" or "lease_lost"
 
 muster.register("give_back", { "allow-oom" }, function(queue, args)
   return muster.end_attempt(queue, args, "returned", function(job)

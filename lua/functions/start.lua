@@ -3,15 +3,15 @@
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, id, attempt, nonce
--- returns  {"ok"} or {"lease_lost"}
+-- returns  "ok" or "lease_lost"
 
-muster.register("start", { "allow-oom" }, function(queue, args)
-  local id, attempt, nonce = args[2], args[3], args[4]
+muster.register_often("start", { "allow-oom" }, function(queue, args, first)
+  local id, attempt, nonce = args[first], args[first + 1], args[first + 2]
   local status = muster.held_status(queue, id, attempt, nonce)
-  if not status then return { "lease_lost" } end
+  if not status then return "lease_lost" end
   if status == "assigned" then
     local key = muster.key_of(queue, "job", id)
     redis.call("HSET", key, "status", "processing", "started_at", muster.now_text(queue))
   end
-  return { "ok" }
+  return "ok"
 end)

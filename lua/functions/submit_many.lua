@@ -14,6 +14,9 @@ muster.register("submit_many", {}, function(queue, args)
   if refused then return refused end
 
   -- All are looked at before the first one is stored.
+  muster.look_up_ids(
+    queue, args, first_job, math.ceil((#args - first_job + 1) / muster.submission_length), muster.submission_length
+  )
   local submissions, states = {}, {}
   for i = first_job, #args, muster.submission_length do
     local submission = muster.submission(args, i)
@@ -28,10 +31,7 @@ muster.register("submit_many", {}, function(queue, args)
   local reply = { "stored" }
   for n, submission in ipairs(submissions) do
     local free = states[n] == "free"
-    if free then
-      redis.call("SET", muster.key_of(queue, "request", submission.id), submission.request)
-      muster.store(queue, submission, step)
-    end
+    if free then muster.store(queue, submission, step) end
     reply[#reply + 1] = free and "1" or "0"
   end
   return reply

@@ -30,11 +30,11 @@ function muster.end_attempt(queue, args, report, act, error)
   local job, known = muster.held(queue, id, attempt, nonce)
   if job then
     act(job)
-    return { "ok" }
+    return "ok"
   end
   if known then
-    if report_of(known.ended) == report and known.attempt == attempt and known.nonce == nonce then return { "ok" } end
+    if report_of(known.ended) == report and known.attempt == attempt and known.nonce == nonce then return "ok" end
     muster.keep_late(queue, id, attempt, report, error)
   end
-  return { "lease_lost" }
+  return "lease_lost"
 end

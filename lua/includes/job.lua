@@ -3,11 +3,12 @@
 
 -- What never changes stands in one field: each field costs more than its bytes.
 function muster.born(job)
-  return job.sequence .. " " .. job.rank .. " " .. job.max_retries .. " " .. job.created_at
+  return job.sequence .. " " .. job.rank .. " " .. job.max_retries .. " " .. job.created_at .. " " .. job.service_required
 end
 
 function muster.read_born(job)
-  job.sequence, job.rank, job.max_retries, job.created_at = string.match(job.born, "^(%S+) (%S+) (%S+) (%S+)$")
+  job.sequence, job.rank, job.max_retries, job.created_at, job.service_required =
+    string.match(job.born, "^(%S+) (%S+) (%S+) (%S+) (%S+)$")
   job.attempt, job.retry_count = job.attempt or "0", job.retry_count or "0"
   return job
 end
@@ -18,6 +19,8 @@ function muster.find(queue, id)
   if #stored == 0 then return nil end
   local job = { id = id }
   for i = 1, #stored, 2 do job[stored[i]] = stored[i + 1] end
+  -- A report that completes a job says no more than this.
+  if job.status == "completed" then job.ended, job.error = "completed", nil end
   return muster.read_born(job)
 end
 

@@ -16,6 +16,13 @@ local function list_of(queue, kind, key)
   return list
 end
 
+function muster.later_set(queue, key, value)
+  local list = queue.sets or {}
+  queue.sets = list
+  list[#list + 1] = key
+  list[#list + 1] = value
+end
+
 function muster.later_zadd(queue, key, score, member)
   local list = list_of(queue, "zadds", key)
   list[#list + 1] = score
@@ -51,6 +58,7 @@ function muster.write_pending(queue)
   if queue.sequence then
     redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
   end
+  if queue.sets then redis.call("MSET", unpack(queue.sets)) end
   local failure = write("ZREM", queue.zrems)
   failure = write("HDEL", queue.hdels, failure)
   failure = write("ZADD", queue.zadds, failure)

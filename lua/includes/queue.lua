@@ -6,8 +6,8 @@ muster.bound = 40
 -- Bytes of payloads and results after which a reply ends.
 muster.reply_bytes = 4 * 1024 * 1024
 
--- What can be called alone and as part of a batch, by name.
-muster.operations = {}
+-- What can be called alone and as part of a batch, by name: what runs it, and what is done before it is run.
+muster.operations, muster.preparations = {}, {}
 
 -- Registers `muster_1_<name>`. `run` gets the queue and ARGV; ARGV[1] is the library version the caller was built
 -- with, so that a server whose library was replaced by an older one notices and loads its own again.
@@ -15,7 +15,9 @@ muster.operations = {}
 -- A call that leaves classes or audiences to be settled answers {"unsettled", {name…}, reply}: the caller settles them
 -- at once, and any tick does when it dies before.
 function muster.register(name, flags, run)
-  muster.operations[name] = run
+  muster.operations[name] = function(queue, args, first, length)
+    return run(queue, { args[1], unpack(args, first, first + length - 1) })
+  end
   redis.register_function({
     function_name = "muster_1_" .. name,
     flags = flags,
@@ -31,6 +33,17 @@ function muster.register(name, flags, run)
       return reply
     end
   })
+end
+
+-- Registers what comes often, and many at a time: `run` gets all the arguments there are and where those of this call
+-- begin, so that none are copied. Before several of them are run, `prepare` gets the arguments, where the first call
+-- begins, how many there are and how many arguments each has: it reads at once what they need.
+function muster.register_often(name, flags, run, prepare)
+  muster.register(name, flags, function(queue, args)
+    if prepare then prepare(queue, args, 2, 1, #args - 1) end
+    return run(queue, args, 2)
+  end)
+  muster.operations[name], muster.preparations[name] = run, prepare
 end
 
 -- The one place that spells keys. The prefix is KEYS[1] and carries the hash tag: `{muster:<queue>}`.

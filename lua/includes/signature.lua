@@ -137,8 +137,6 @@ function muster.class_step(queue, class)
   return { "compare", known[1], known[2], known[3], known[4], known[5], known[6] }
 end
 
-local woken_for = 10
-
 -- Tells an audience what its signatures could not all be told at once: {"again"} or {"ready"}.
 function muster.audience_step(queue, audience)
   if muster.publish(queue, audience) then
@@ -148,7 +146,7 @@ function muster.audience_step(queue, audience)
   end
   redis.call("SREM", muster.key(queue, "settling"), "a" .. audience)
   -- Nobody was woken for a job that not all could be told of: the first one of its class.
-  local fronts = redis.call("ZRANGE", muster.key_of(queue, "fronts", audience), 0, woken_for - 1)
+  local fronts = redis.call("ZRANGE", muster.key_of(queue, "fronts", audience), 0, muster.bound - 1)
   for _, front in ipairs(fronts) do muster.wake(queue, string.sub(front, 17)) end
   return { "ready" }
 end

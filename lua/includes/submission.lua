@@ -10,9 +10,13 @@ muster.submission_length = 6
 local rest_names = {
   "workflow_datetime", "run_at", "expires_at", "timeout", "customer", "workflow", "base", "requirements"
 }
-local numbers = { "priority", "max_retries", "workflow_datetime", "run_at", "expires_at", "timeout" }
+local more_numbers = { "workflow_datetime", "run_at", "expires_at", "timeout" }
 -- Of the rest, what a job keeps.
 local kept_names = { "expires_at", "timeout", "customer", "workflow", "base", "requirements" }
+
+local function check_number(submission, name)
+  if not tonumber(submission[name]) then error({ err = "ERR " .. name .. " is no number" }, 0) end
+end
 
 function muster.submission(args, first)
   local submission = {
@@ -32,20 +36,30 @@ function muster.submission(args, first)
     end
   end
   -- What is no number must not be found out half way.
-  for _, name in ipairs(numbers) do
-    local value = submission[name]
-    if value and not tonumber(value) then error({ err = "ERR " .. name .. " is no number" }, 0) end
+  check_number(submission, "priority")
+  check_number(submission, "max_retries")
+  if submission.has_more then
+    for _, name in ipairs(more_numbers) do
+      if submission[name] then check_number(submission, name) end
+    end
   end
-  if not (submission.priority and submission.max_retries) then error({ err = "ERR a job is incomplete" }, 0) end
   return submission
 end
 
--- Whether its id is free ("free"), or stands for an equal request ("known") or for another one ("taken"). One that is
--- free is taken at once when `take` says so.
-function muster.id_state(queue, id, request, take)
-  local key = muster.key_of(queue, "request", id)
-  local there
-  if take then there = redis.call("SET", key, request, "NX", "GET") else there = redis.call("GET", key) end
+-- Reads at once what ids stand for: `count` of them, the first at `first`, one in each `length` arguments.
+function muster.look_up_ids(queue, args, first, count, length)
+  local keys = {}
+  for i = 1, count do keys[i] = muster.key_of(queue, "request", args[first + (i - 1) * length]) end
+  if not keys[1] then return end
+  local requests = queue.requests or {}
+  queue.requests = requests
+  for i, request in ipairs(redis.call("MGET", unpack(keys))) do requests[args[first + (i - 1) * length]] = request end
+end
+
+-- Whether an id that was looked up is free ("free"), or stands for an equal request ("known") or for another one
+-- ("taken").
+function muster.id_state(queue, id, request)
+  local there = queue.requests[id]
   if not there then return "free" end
   return there == request and "known" or "taken"
 end
@@ -61,7 +75,7 @@ local function rank(created_at, submission, step)
   return time - tonumber(submission.priority) * step
 end
 
--- Stores a job whose id is free and whose request is stored, and returns it: the submission, which becomes the job.
+-- Stores a job whose id is free, and returns it: the submission, which becomes the job.
 function muster.store(queue, job, step)
   local now, run_at = muster.now(queue), tonumber(job.run_at)
   local later = run_at and run_at > now
@@ -73,7 +87,6 @@ function muster.store(queue, job, step)
   local key = muster.key_of(queue, "job", job.id)
   redis.call(
     "HSET", key,
-    "service_required", job.service_required,
     "status", job.status,
     "class", job.class,
     "born", muster.born(job)
@@ -88,6 +101,8 @@ function muster.store(queue, job, step)
     end
     if fields[1] then redis.call("HSET", key, unpack(fields)) end
   end
+  muster.later_set(queue, muster.key_of(queue, "request", job.id), job.request)
+  queue.requests[job.id] = job.request
   muster.later_zadd(queue, muster.key(queue, "jobs"), job.sequence, job.id)
   return job
 end
