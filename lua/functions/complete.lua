@@ -22,7 +22,7 @@ muster.register_often("complete", { "allow-oom" }, function(queue, args, first)
       if #result <= small then
         redis.call("HSET", key, "status", "completed", "finished_at", now, "result", result)
       else
-        redis.call("SET", muster.key_of(queue, "result", id), result)
+        muster.later_set(queue, muster.key_of(queue, "result", id), result)
         redis.call("HSET", key, "status", "completed", "finished_at", now)
       end
       muster.later_zadd(queue, muster.key(queue, "finished"), now, id)

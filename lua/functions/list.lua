@@ -21,9 +21,9 @@ muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
       reply[1], reply[2] = "stretch", last_seen
       return reply
     end
-    local found = redis.call("HMGET", muster.key_of(queue, "job", id), "status", "service_required")
+    local found = redis.call("HMGET", muster.key_of(queue, "job", id), "status", "born")
     local is_meant = (status == "" or found[1] == status)
-      and (service_required == "" or found[2] == service_required)
+      and (service_required == "" or muster.service_of(found[2]) == service_required)
     if found[1] and is_meant then
       if #reply - 2 >= limit or bytes >= muster.reply_bytes then
         reply[1], reply[2] = "full", last_found

@@ -6,6 +6,11 @@ function muster.born(job)
   return job.sequence .. " " .. job.rank .. " " .. job.max_retries .. " " .. job.created_at .. " " .. job.service_required
 end
 
+-- The job type in what was born.
+function muster.service_of(born)
+  return string.match(born, "(%S+)$")
+end
+
 function muster.read_born(job)
   job.sequence, job.rank, job.max_retries, job.created_at, job.service_required =
     string.match(job.born, "^(%S+) (%S+) (%S+) (%S+) (%S+)$")

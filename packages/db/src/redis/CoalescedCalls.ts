@@ -14,8 +14,9 @@ const perCall = 40
 const textPerCall = 1024 * 1024
 const underWayAtMost = 2
 
-const submits: ReadonlySet<string> = new Set(["submit"])
-const others: ReadonlySet<string> = new Set(["claim", "start", "progress", "complete", "fail", "give_back", "get"])
+const submits = ["submit"]
+/** In the order in which they are done: what ends jobs makes room for claims. */
+const others = ["start", "progress", "complete", "fail", "give_back", "get", "claim"]
 
 interface Waiting {
   readonly name: string
@@ -33,9 +34,15 @@ const failedAlone = (reply: unknown): RedisFailure | undefined =>
       })
     : undefined
 
-/** Calls of one kind to one queue. */
-const makeLane = (functions: FunctionCalls, queue: string, batch: string) => {
-  const waiting: Array<Waiting> = []
+/** Calls of one kind to one queue: of the functions with these names. */
+const makeLane = (
+  functions: FunctionCalls,
+  queue: string,
+  batch: string,
+  names: ReadonlyArray<string>,
+  run: (effect: Effect.Effect<void>) => void
+) => {
+  let waiting: Array<Waiting> = []
   let underWay = 0
   let flushing = false
 
@@ -47,15 +54,31 @@ const makeLane = (functions: FunctionCalls, queue: string, batch: string) => {
       count++
       length += call.length
     }
-    return waiting.splice(0, count)
+    const taken = waiting
+    waiting = taken.slice(count)
+    taken.length = count
+    return taken
   }
 
   const sendOne = ({ args, done, name }: Waiting) => Effect.map(Effect.exit(functions.call(name, queue, args)), done)
 
+  /** All calls of a function have as many arguments; lua/functions/batch.lua is told once for all of them. */
   const sendMany = (calls: ReadonlyArray<Waiting>) => {
-    const args = calls.flatMap(({ args, name }) => [name, String(args.length), ...args])
+    const args: Array<string> = []
+    const order: Array<Waiting> = []
+    for (const name of names) {
+      const head = args.length
+      const before = order.length
+      for (const call of calls) {
+        if (call.name !== name) continue
+        if (order.length === before) args.push(name, "", String(call.args.length))
+        for (const arg of call.args) args.push(arg)
+        order.push(call)
+      }
+      if (order.length > before) args[head + 1] = String(order.length - before)
+    }
     return Effect.map(Effect.exit(functions.call(batch, queue, args)), (exit) => {
-      for (const [at, { done }] of calls.entries()) {
+      for (const [at, { done }] of order.entries()) {
         if (Exit.isFailure(exit)) done(exit)
         else {
           const reply: unknown = Array.isArray(exit.value) ? exit.value[at] : undefined
@@ -66,7 +89,7 @@ const makeLane = (functions: FunctionCalls, queue: string, batch: string) => {
     })
   }
 
-  const flush = (run: (effect: Effect.Effect<void>) => void): void => {
+  const flush = (): void => {
     flushing = false
     while (underWay < underWayAtMost && waiting.length > 0) {
       const calls = take()
@@ -76,17 +99,19 @@ const makeLane = (functions: FunctionCalls, queue: string, batch: string) => {
       run(
         Effect.map(sent, () => {
           underWay--
-          flush(run)
+          flush()
         })
       )
     }
   }
 
-  return (run: (effect: Effect.Effect<void>) => void, call: Waiting): void => {
+  return (call: Waiting): void => {
     waiting.push(call)
     if (flushing) return
     flushing = true
-    setImmediate(flush, run)
+    // With nothing under way it goes as soon as those are there that are made right now.
+    if (underWay === 0) queueMicrotask(flush)
+    else setImmediate(flush)
   }
 }
 
@@ -94,19 +119,23 @@ const makeLane = (functions: FunctionCalls, queue: string, batch: string) => {
 export const make = Effect.fnUntraced(function* (functions: FunctionCalls, queue: string) {
   const runFork = Effect.runForkWith(yield* Effect.context())
   const run = (effect: Effect.Effect<void>) => void runFork(effect)
-  const submitLane = makeLane(functions, queue, "batch_submits")
-  const otherLane = makeLane(functions, queue, "batch")
-
-  const coalesced = (name: string, args: ReadonlyArray<string>) =>
-    Effect.callback<unknown, RedisFailure>((resume) => {
-      const length = args.reduce((sum, arg) => sum + arg.length, 0)
-      const lane = submits.has(name) ? submitLane : otherLane
-      lane(run, { name, args, length, done: resume })
-    })
+  const submitLane = makeLane(functions, queue, "batch_submits", submits, run)
+  const otherLane = makeLane(functions, queue, "batch", others, run)
+  const lanes = new Map([
+    ...submits.map((name) => [name, submitLane] as const),
+    ...others.map((name) => [name, otherLane] as const)
+  ])
 
   const calls: FunctionCalls = {
-    call: (name, to, args) =>
-      to === queue && (submits.has(name) || others.has(name)) ? coalesced(name, args) : functions.call(name, to, args)
+    call: (name, to, args) => {
+      const lane = to === queue ? lanes.get(name) : undefined
+      if (lane === undefined) return functions.call(name, to, args)
+      return Effect.callback<unknown, RedisFailure>((resume) => {
+        let length = 0
+        for (const arg of args) length += arg.length
+        lane({ name, args, length, done: resume })
+      })
+    }
   }
   return calls
 })

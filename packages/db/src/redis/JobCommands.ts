@@ -11,20 +11,20 @@ import type {
   Submission
 } from "@muster/core/job/internal/JobQueue"
 import { requirementsText } from "@muster/core/job/RequirementClass"
-import { canonical } from "@muster/core/Json"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Schema } from "effect"
 import { hashOf } from "./Hash.ts"
 import { command } from "./RedisFunctions.ts"
 import { NoAttempts, StoredAttempts } from "./StoredAttempts.ts"
 import { GivenJob, StoredJob, StoredState, Time } from "./StoredJob.ts"
+import { requestText } from "./StoredRequest.ts"
 
 const Flag = Schema.Literals(["0", "1"])
 const Ids = Schema.Array(JobIdSchema)
 
 const named = <const Name extends string>(...names: ReadonlyArray<Name>) => Schema.Tuple([Schema.Literals(names)])
 const Found = Schema.Tuple([Schema.Literal("job"), StoredJob])
-const Reported = named("ok", "lease_lost")
+const Reported = Schema.Literals(["ok", "lease_lost"])
 const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
 
 const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
@@ -45,7 +45,7 @@ export interface WrittenSubmission extends Submission {
 export const written = ({ id, request }: Submission): WrittenSubmission => {
   const requirements = requirementsText(request.requirements)
   const base = requirements === "" ? "" : `${request.service_required}#${hashOf(requirements)}`
-  return { id, request, text: canonical(request), requirements, base }
+  return { id, request, text: requestText(request), requirements, base }
 }
 
 const submissionArgs = ({ base, id, request, requirements, text }: WrittenSubmission) => {
@@ -77,7 +77,7 @@ export const submit = command({
     ...submissionArgs(request)
   ],
   reply: Schema.Union([
-    Schema.Tuple([Schema.Literal("created"), Schema.Literals(["scheduled", "pending"]), Time]),
+    Schema.Tuple([Schema.Literals(["scheduled", "pending"]), Time]),
     Schema.Tuple([Schema.Literal("known"), StoredState]),
     named("already_exists"),
     OtherStep

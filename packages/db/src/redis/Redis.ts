@@ -13,7 +13,10 @@ type Send = (command: string, args: ReadonlyArray<string>) => Effect.Effect<unkn
 export class Redis extends Context.Service<
   Redis,
   {
-    /** Sends one command; commands of one turn of the event loop travel together. The reply is not checked. */
+    /**
+     * Sends one command; commands of one turn of the event loop travel together, but for calls of functions, which go
+     * at once. The reply is not checked.
+     */
     readonly send: Send
     /** Another connection, for as long as the scope: for commands that wait. */
     readonly another: Effect.Effect<Send, never, Scope.Scope>
@@ -30,6 +33,8 @@ const options = {
   socketTimeout: commandTimeoutMs + 1_000,
   disconnectTimeout: 500,
   enableAutoPipelining: true,
+  // Those that come often are coalesced before, and would wait once more.
+  autoPipeliningIgnoredCommands: ["FCALL"],
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   // Commands under way fail as soon as the connection is gone.

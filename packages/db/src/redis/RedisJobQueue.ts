@@ -133,7 +133,7 @@ const make = Effect.gen(function* () {
 
   /** A report that only says whether it was heard. */
   const heard = (operation: string, fence: Fence, reply: ReturnType<typeof start>) =>
-    storage(operation)(Effect.flatMap(reply, ([said]) => (said === "ok" ? Effect.void : Effect.fail(lost(fence)))))
+    storage(operation)(Effect.flatMap(reply, (said) => (said === "ok" ? Effect.void : Effect.fail(lost(fence)))))
 
   /** An order to move a job by hand, to the status it names. */
   const moved = (operation: string, id: JobId, to: JobStatus, reply: ReturnType<typeof cancel>) =>
@@ -202,8 +202,9 @@ const make = Effect.gen(function* () {
         Effect.andThen(memory.refuseWhenShort, submit({ ...JobCommands.written({ id, request }), priorityStepMs })),
         (reply): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
           switch (reply[0]) {
-            case "created":
-              return Effect.succeed({ job: asSubmitted(id, request, reply[1], reply[2]), created: true })
+            case "pending":
+            case "scheduled":
+              return Effect.succeed({ job: asSubmitted(id, request, reply[0], reply[1]), created: true })
             case "known":
               return Effect.succeed({ job: { ...request, ...reply[1] }, created: false })
             case "already_exists":

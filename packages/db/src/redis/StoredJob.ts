@@ -2,25 +2,19 @@
  * A job as the Lua functions answer it: a tuple of texts, where null and the empty text stand for null. The order is
  * that of `muster.reply` in lua/includes/job.lua.
  */
-import { type Job, JobError, JobId, JobRequest, JobStatus, Progress } from "@muster/core/job/Job"
+import { type Job, JobError, JobId, JobStatus, Progress } from "@muster/core/job/Job"
 import { WorkerId } from "@muster/core/worker/Worker"
-import { Schema, SchemaGetter } from "effect"
+import { DateTime, Schema, SchemaGetter } from "effect"
+import { StoredRequest } from "./StoredRequest.ts"
 
 const Int = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Int))
 /** A time in ms. */
-export const Time = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.DateTimeUtcFromMillis))
-const OptionalDate = Schema.NullOr(Schema.DateTimeUtcFromString)
-
-/** The canonical text of a request. */
-const Request = Schema.fromJsonString(
-  Schema.Struct({
-    ...JobRequest.fields,
-    workflow_datetime: OptionalDate,
-    run_at: OptionalDate,
-    expires_at: OptionalDate
+export const Time = Schema.FiniteFromString.pipe(
+  Schema.decodeTo(Schema.DateTimeUtc, {
+    decode: SchemaGetter.transform(DateTime.makeUnsafe<number>),
+    encode: SchemaGetter.forbiddenEncoding
   })
 )
-
 const State = Schema.Struct({
   id: JobId,
   result: Schema.NullOr(Schema.fromJsonString(Schema.Unknown)),
@@ -83,7 +77,7 @@ const Checked = Schema.declare((value): value is Job => typeof value === "object
 
 /** The whole job. */
 export const StoredJob = Reply.pipe(
-  Schema.decodeTo(Schema.Struct({ request: Request, state: State }), {
+  Schema.decodeTo(Schema.Struct({ request: StoredRequest, state: State }), {
     decode: SchemaGetter.transform((reply) => ({ request: reply[1] ?? "", state: stateOf(reply) })),
     encode: SchemaGetter.forbiddenEncoding
   }),
@@ -93,40 +87,32 @@ export const StoredJob = Reply.pipe(
   })
 )
 
-/** A job that a claim gives: of its state, what a claim does not make known by itself. */
-export const GivenJob = Schema.Tuple([Text, Text, Text, Text, OptionalText, Text, Text]).pipe(
-  Schema.decodeTo(
-    Schema.Struct({
-      id: JobId,
-      request: Request,
-      attempt: Int,
-      retry_count: Int,
-      error: State.fields.error,
-      created_at: Time,
-      assigned_at: Time
-    }),
-    {
-      decode: SchemaGetter.transform(([id, request, attempt, retry_count, error, created_at, assigned_at]) => ({
-        id,
-        request,
-        attempt,
-        retry_count,
-        error: error || null,
-        created_at,
-        assigned_at
-      })),
-      encode: SchemaGetter.forbiddenEncoding
-    }
-  )
+/** "" stands for no error, too. */
+const GivenError = OptionalText.pipe(
+  Schema.decodeTo(State.fields.error, {
+    decode: SchemaGetter.transform((text) => text || null),
+    encode: SchemaGetter.forbiddenEncoding
+  })
 )
 
-export const givenTo = (worker_id: WorkerId, { request, ...known }: typeof GivenJob.Type): Job => ({
+/** A job that a claim gives: of its state, what a claim does not make known by itself. */
+export const GivenJob = Schema.Tuple([JobId, StoredRequest, Int, Int, GivenError, Time, Time])
+
+export const givenTo = (
+  worker_id: WorkerId,
+  [id, request, attempt, retry_count, error, created_at, assigned_at]: typeof GivenJob.Type
+): Job => ({
   ...request,
-  ...known,
+  id,
   status: "assigned",
+  attempt,
+  retry_count,
   worker_id,
   progress: null,
   result: null,
+  error,
+  created_at,
+  assigned_at,
   started_at: null,
   finished_at: null
 })

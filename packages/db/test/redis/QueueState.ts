@@ -36,11 +36,11 @@ end
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   local job = fields(
     prefix .. ":job:" .. id,
-    "status", "class", "born", "born", "service_required", "requirements", "customer", "workflow", "avoid"
+    "status", "class", "born", "born", "born", "requirements", "customer", "workflow", "avoid"
   )
   for i = 1, 9 do job[i] = job[i] or "" end
-  job[4], job[3] = string.match(job[3], "^(%S+) (%S+)")
-  job[4], job[3] = job[4] or "", job[3] or ""
+  job[4], job[3], job[5] = string.match(job[3], "^(%S+) (%S+) %S+ %S+ (%S+)")
+  for i = 3, 5 do job[i] = job[i] or "" end
   state.jobs[#state.jobs + 1] = { id, job }
   for i, kind in ipairs({ "customer", "workflow" }) do
     local name = kind .. ":" .. job[6 + i]

@@ -30,8 +30,9 @@ for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   move_fields(key, { "assigned_at", "started_at", "finished_at", "expires_at" })
   local born = redis.call("HGET", key, "born")
   if born then
-    local sequence, rank, max_retries, created_at = string.match(born, "^(%S+) (%S+) (%S+) (%S+)$")
-    redis.call("HSET", key, "born", string.format("%s %.0f %s %.0f", sequence, rank - ms, max_retries, created_at - ms))
+    local sequence, rank, max_retries, created_at, service = string.match(born, "^(%S+) (%S+) (%S+) (%S+) (%S+)$")
+    local moved = string.format("%s %.0f %s %.0f %s", sequence, rank - ms, max_retries, created_at - ms, service)
+    redis.call("HSET", key, "born", moved)
   end
   local avoided, worker = string.match(redis.call("HGET", key, "avoid") or "", "^(%d+) (.*)$")
   if avoided then redis.call("HSET", key, "avoid", string.format("%.0f", avoided - ms) .. " " .. worker) end
