@@ -15,13 +15,16 @@
 local aside_ms = 1000
 local repairs_per_call = 32
 
--- What a claim was given whose answer was lost. A worker holds few jobs, and asks this only then.
+-- What a claim was given whose answer was lost, as far as that is found soon: the rest goes back by itself, because the
+-- worker never hears of it.
+local looked_at_again, given_again = 500, 150
+
 local function given_before(queue, worker_id, nonce)
   local reply, bytes = { "given" }, 0
-  for _, id in ipairs(redis.call("HKEYS", muster.held_key(queue, worker_id))) do
-    local job = muster.find(queue, id)
-    if job and job.nonce == nonce and bytes < muster.reply_bytes then
-      reply[#reply + 1] = muster.reply(queue, job)
+  for n, id in ipairs(redis.call("HKEYS", muster.held_key(queue, worker_id))) do
+    if n > looked_at_again or #reply > given_again or bytes >= muster.reply_bytes then break end
+    if redis.call("HGET", muster.key_of(queue, "job", id), "nonce") == nonce then
+      reply[#reply + 1] = muster.reply(queue, muster.find(queue, id))
       bytes = bytes + muster.reply_size(reply[#reply])
     end
   end

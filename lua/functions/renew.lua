@@ -9,14 +9,18 @@
 -- returns  for each attempt in turn "1" when its lease holds, else "0"
 
 local heard_within_ms = 5000
+-- Jobs that one call looks at for that.
+local looked_at = 200
 
 local function return_unheard_of(queue, args, listed)
   local worker_id, inbox, claiming = args[2], args[3], args[5]
   local held = redis.call("HGETALL", muster.held_key(queue, worker_id))
-  local returned = 0
+  local looked, returned = 0, 0
   for i = 1, #held, 2 do
     local id = held[i]
-    if held[i + 1] == inbox and not listed[id] and returned < muster.bound then
+    if looked == looked_at or returned == muster.bound then break end
+    if held[i + 1] == inbox and not listed[id] then
+      looked = looked + 1
       local job = muster.find(queue, id)
       local holds = job and muster.is_held(job) and job.worker_id == worker_id
       if not holds then

@@ -7,8 +7,8 @@
 -- `match:<audience>` has the rank of the head each signature holds, +inf for none, so that a new first front is told to
 -- exactly those that hold none or a later one.
 
--- Signatures that one call tells; an audience with more of them is told in steps.
-local told_at_once = 128
+-- Signatures that one call tells; the rest of them are told in steps.
+local told_per_call = 128
 -- Of how many it notes at once that they are to be told.
 local noted_at_once = 1000
 
@@ -50,11 +50,13 @@ end
 function muster.publish(queue, audience)
   local first = redis.call("ZRANGE", muster.key_of(queue, "fronts", audience), 0, 0, "WITHSCORES")
   if not first[1] then return false end
+  local left = told_per_call - (queue.told or 0)
   local signatures = redis.call(
-    "ZRANGE", muster.key_of(queue, "match", audience), "(" .. first[2], "+inf", "BYSCORE", "LIMIT", 0, told_at_once + 1
+    "ZRANGE", muster.key_of(queue, "match", audience), "(" .. first[2], "+inf", "BYSCORE", "LIMIT", 0, left + 1
   )
-  local more = #signatures > told_at_once
+  local more = #signatures > left
   if more then signatures[#signatures] = nil end
+  queue.told = (queue.told or 0) + #signatures
   tell(queue, audience, first[1], first[2], signatures)
   if more then
     redis.call("SADD", muster.key(queue, "settling"), "a" .. audience)

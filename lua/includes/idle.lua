@@ -1,7 +1,7 @@
 -- luacheck: globals muster
 -- Idle workers: those whose last claim found nothing are parked, and each job that comes wakes one of them that can
 -- run it. What is known of a worker is one string in `workers`:
---   p <inbox> <signature>   parked
+--   p <inbox> <signature>   parked; among the idle it stands as "<worker> <inbox>"
 --   w <inbox> <class>       woken for a job of this class; it has not claimed since
 --   x <inbox>               not open: it is given nothing (why stands in `standing`)
 -- Workers and inboxes are names without spaces.
@@ -47,33 +47,37 @@ local function unlist(queue, signature)
   end
 end
 
+-- The worker of a signature that was parked last, taken out of the idle ones: its id and inbox; nil when there is none
+-- that was heard from lately. Silent ones stay known until they claim or their signature goes.
+local function take_idle(queue, signature, now)
+  local idle = muster.key_of(queue, "idle", signature)
+  local last = redis.call("ZPOPMAX", idle)
+  local heard = last[1] and tonumber(last[2]) > now - silent_ms
+  if last[1] and not heard then
+    -- All the others are silent for longer.
+    redis.call("UNLINK", idle)
+  end
+  unlist(queue, signature)
+  if heard then return string.match(last[1], "^(%S+) (%S*)$") end
+end
+
 -- Wakes one parked worker that can run jobs of the class; the one that was parked last: it is the most likely to live,
 -- and to be warm.
 function muster.wake(queue, class)
   local idle_signatures = muster.key(queue, "idle_signatures")
   if queue.nobody_idle == nil then queue.nobody_idle = redis.call("EXISTS", idle_signatures) == 0 end
   if queue.nobody_idle then return end
-  local now, workers = muster.now(queue), muster.key(queue, "workers")
   local match = muster.key_of(queue, "match", muster.class_facts(queue, class).audience)
   local signatures = redis.call("ZINTER", 2, idle_signatures, match, "WEIGHTS", 1, 0)
   for i = #signatures, 1, -1 do
-    local idle = muster.key_of(queue, "idle", signatures[i])
-    local last = redis.call("ZREVRANGE", idle, 0, 0, "WITHSCORES")
-    if last[1] and tonumber(last[2]) > now - silent_ms then
-      local worker_id = last[1]
-      redis.call("ZREM", idle, worker_id)
-      unlist(queue, signatures[i])
-      queue.nobody_idle = nil
-      local state = muster.worker_state(queue, worker_id)
-      local inbox = state and state.inbox or ""
-      redis.call("HSET", workers, worker_id, "w " .. inbox .. " " .. class)
-      redis.call("ZADD", muster.key(queue, "wakes"), muster.integer(now), worker_id)
+    queue.nobody_idle = nil
+    local worker_id, inbox = take_idle(queue, signatures[i], muster.now(queue))
+    if worker_id then
+      redis.call("HSET", muster.key(queue, "workers"), worker_id, "w " .. inbox .. " " .. class)
+      redis.call("ZADD", muster.key(queue, "wakes"), muster.now_text(queue), worker_id)
       tell(queue, inbox, "wake " .. worker_id)
       return
     end
-    -- All of them are silent. They stay known until their signature goes, but are not looked at any more.
-    redis.call("ZREM", idle_signatures, signatures[i])
-    queue.nobody_idle = nil
   end
 end
 
@@ -84,10 +88,9 @@ function muster.wake_many(queue, class)
 end
 
 function muster.park(queue, worker_id, signature, inbox)
-  local now = muster.integer(muster.now(queue))
-  redis.call("ZADD", muster.key_of(queue, "idle", signature), now, worker_id)
-  redis.call("ZADD", muster.key(queue, "idle_signatures"), now, signature)
-  redis.call("ZADD", muster.key(queue, "signature_use"), now, signature)
+  local now, idle = muster.now_text(queue), muster.key_of(queue, "idle", signature)
+  redis.call("ZADD", idle, now, worker_id .. " " .. inbox)
+  if redis.call("ZCARD", idle) == 1 then redis.call("ZADD", muster.key(queue, "idle_signatures"), now, signature) end
   redis.call("HSET", muster.key(queue, "workers"), worker_id, "p " .. inbox .. " " .. signature)
   queue.nobody_idle = nil
 end
@@ -120,7 +123,7 @@ end
 function muster.attend(queue, worker_id, state)
   if not state then return end
   if state.kind == "p" then
-    redis.call("ZREM", muster.key_of(queue, "idle", state.about), worker_id)
+    redis.call("ZREM", muster.key_of(queue, "idle", state.about), worker_id .. " " .. state.inbox)
     unlist(queue, state.about)
   elseif state.kind == "w" then
     redis.call("ZREM", muster.key(queue, "wakes"), worker_id)

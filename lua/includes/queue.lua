@@ -75,7 +75,7 @@ end
 --   fronts:<audience>    sorted set: the heads of its classes by rank
 --   signatures           hash: id → signature, with "-" in front while it must not claim yet
 --   signature_order      sorted set: signature by its number
---   signature_use        sorted set: signature by the last time one of its workers was idle
+--   signature_use        sorted set: signature by a time it was used, brought up to date when it is long ago
 --   signature:<signature> hash: id, text, machine, born, settled, refiled, names, forgotten_by
 --   refile:<signature>   list: names whose jobs have to be filed anew first
 --   heads:<signature>    sorted set: the heads of its audiences by rank
@@ -85,8 +85,8 @@ end
 --   by:<name>            sorted set: id by sequence, of the waiting jobs of a customer or workflow
 -- Workers that look for work (see idle.lua):
 --   workers              hash: worker → what is known of one that does not run at full load
---   idle:<signature>     sorted set: parked worker by time
---   idle_signatures      sorted set: signature that has parked workers, by the time of the last one
+--   idle:<signature>     sorted set: "<worker> <inbox>" of those parked by time
+--   idle_signatures      sorted set: signature that has parked workers, by the time of the first one
 --   wakes                sorted set: woken worker by time
 --   standing             hash: worker → standing, when it is not open
 --   gone                 sorted set: unregistered worker by time

@@ -2,8 +2,8 @@
 -- Capability signatures: how they are born, settled and forgotten. The rule itself is never evaluated here: a process
 -- asks what has to be compared and tells the outcome.
 
--- Classes and signatures that one call gives to be compared, and their bytes. A class that matches may have to move.
-local class_page, page, page_bytes = 25, 100, 256 * 1024
+-- Classes or signatures that one call gives to be compared, and their bytes.
+local page, page_bytes = 100, 256 * 1024
 -- A signature none of whose workers was idle for this long is forgotten; one that is missed is born again.
 local forget_ms = 3600000
 
@@ -70,7 +70,7 @@ function muster.signature_step(queue, signature)
   end
   if not refile_for(queue, signature, key) then return { "again" } end
   local classes = redis.call(
-    "ZRANGE", muster.key(queue, "class_order"), "(" .. settled, born, "BYSCORE", "LIMIT", 0, class_page
+    "ZRANGE", muster.key(queue, "class_order"), "(" .. settled, born, "BYSCORE", "LIMIT", 0, page
   )
   if #classes == 0 then
     redis.call("HSET", key, "settled", "")
@@ -197,15 +197,28 @@ local function forget(queue, signature)
     return
   end
   local idle = muster.key_of(queue, "idle", signature)
-  local workers = redis.call("ZRANGE", idle, 0, page - 1)
-  if #workers > 0 then
+  local parked = redis.call("ZRANGE", idle, 0, page - 1)
+  if parked[1] then
+    local workers = {}
+    for i, worker in ipairs(parked) do workers[i] = string.match(worker, "^%S+") end
     redis.call("HDEL", muster.key(queue, "workers"), unpack(workers))
-    redis.call("ZREM", idle, unpack(workers))
+    redis.call("ZREM", idle, unpack(parked))
   end
-  if #workers == page then return end
+  if #parked == page then return end
   redis.call("UNLINK", key, idle, muster.key_of(queue, "heads", signature), muster.key_of(queue, "refile", signature))
   redis.call("SREM", muster.key(queue, "dying"), signature)
   redis.call("SREM", muster.key(queue, "settling"), "s" .. signature)
+end
+
+-- A signature of which no worker was parked for so long. `signature_use` is brought up to date here, not by each that
+-- is parked: as long as one claims, it was parked lately.
+local function unused(queue, now)
+  local uses, long_ago = muster.key(queue, "signature_use"), muster.integer(now - forget_ms)
+  local signature = redis.call("ZRANGE", uses, "-inf", long_ago, "BYSCORE", "LIMIT", 0, 1)[1]
+  if not signature then return nil end
+  local last = redis.call("ZREVRANGE", muster.key_of(queue, "idle", signature), 0, 0, "WITHSCORES")
+  if not last[1] or tonumber(last[2]) <= now - forget_ms then return signature end
+  redis.call("ZADD", uses, last[2], signature)
 end
 
 local classes_per_look = 8
@@ -217,9 +230,7 @@ function muster.tidy(queue)
     "ZRANGE", muster.key(queue, "class_check"), "-inf", muster.integer(now), "BYSCORE", "LIMIT", 0, classes_per_look
   )
   for _, class in ipairs(classes) do muster.check_class(queue, class) end
-  local signature = redis.call("SRANDMEMBER", muster.key(queue, "dying")) or redis.call(
-    "ZRANGE", muster.key(queue, "signature_use"), "-inf", muster.integer(now - forget_ms), "BYSCORE", "LIMIT", 0, 1
-  )[1]
+  local signature = redis.call("SRANDMEMBER", muster.key(queue, "dying")) or unused(queue, now)
   if signature then forget(queue, signature) end
   return #classes == classes_per_look or signature ~= nil
 end

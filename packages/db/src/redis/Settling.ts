@@ -15,6 +15,8 @@ import * as SettleCommands from "./SettleCommands.ts"
 
 /** Signatures whose outcome for a class one call takes. */
 const perOutcome = 500
+/** Classes whose outcome for a signature one call takes: each may have to move. */
+const classesPerOutcome = 25
 /** Signatures remembered; beyond that they are asked for anew. */
 const remembered = 10_000
 
@@ -155,7 +157,13 @@ export const make = (functions: FunctionCalls, queue: string) => {
         const facts = Option.getOrUndefined(parseFacts(stored))
         return capabilities !== undefined && facts !== undefined && matches(facts, capabilities) ? [id] : []
       })
-      yield* signatureOutcome({ signature, from, upto, classes: matching })
+      let at = from
+      for (const classes of Array.chunksOf(matching, classesPerOutcome)) {
+        const end = classes.at(-1) ?? upto
+        yield* signatureOutcome({ signature, from: at, upto: end, classes })
+        at = end
+      }
+      if (at !== upto) yield* signatureOutcome({ signature, from: at, upto, classes: [] })
     }
   })
 
