@@ -115,6 +115,30 @@ local function givable(queue, class, members, claimer)
   return jobs
 end
 
+-- Gives the claimer the next jobs, at most `free`, and adds them to the reply. Returns the classes they are of, as a set,
+-- and whether nothing is left for it. The bounds are those of the whole call, which may carry many claims.
+local function give_next(queue, signature, claimer, free, reply)
+  local given, bytes = {}, 0
+  queue.looked = queue.looked or 0
+  queue.repairs = queue.repairs or { left = repairs_per_call }
+  while #reply - 2 < free and bytes < muster.reply_bytes and queue.looked < muster.bound do
+    local want = math.min(free - (#reply - 2), muster.bound - queue.looked)
+    local members, class = muster.next_members(queue, signature, want, queue.repairs)
+    if not members then
+      if class then reply[2] = "1" end
+      return given, not class
+    end
+    queue.looked = queue.looked + #members
+    local jobs = givable(queue, class, members, claimer)
+    if jobs[1] then
+      bytes = give(queue, class, jobs, claimer, reply, bytes)
+      given[class] = true
+    end
+  end
+  if #reply - 2 < free then reply[2] = "1" end
+  return given, false
+end
+
 muster.register("claim", { "allow-oom" }, function(queue, args)
   local claimer = { worker_id = args[2], nonce = args[5], lease_ms = tonumber(args[6]), inbox = args[10] }
   local capacity, limit, again = tonumber(args[3]), tonumber(args[4]), args[7] == "1"
@@ -135,27 +159,8 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   if not signature then return refusal end
   muster.attend(queue, worker_id, state)
   local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
-  muster.answer_wake(queue, state, signature, free > 0)
-  if free <= 0 then return reply end
-  -- The bounds are those of the whole call, which may carry many claims.
-  local bytes = 0
-  queue.looked = queue.looked or 0
-  queue.repairs = queue.repairs or { left = repairs_per_call }
-  while #reply - 2 < free and bytes < muster.reply_bytes and queue.looked < muster.bound do
-    local want = math.min(free - (#reply - 2), muster.bound - queue.looked)
-    local members, class = muster.next_members(queue, signature, want, queue.repairs)
-    if not members then
-      if class then
-        reply[2] = "1"
-      elseif #reply == 2 then
-        muster.park(queue, worker_id, signature, claimer.inbox)
-      end
-      return reply
-    end
-    queue.looked = queue.looked + #members
-    local jobs = givable(queue, class, members, claimer)
-    if jobs[1] then bytes = give(queue, class, jobs, claimer, reply, bytes) end
-  end
-  if #reply - 2 < free then reply[2] = "1" end
+  local given, nothing_waits = give_next(queue, signature, claimer, free, reply)
+  muster.answer_wake(queue, state, given)
+  if nothing_waits and #reply == 2 then muster.park(queue, worker_id, signature, claimer.inbox) end
   return reply
 end)

@@ -110,13 +110,10 @@ local function pass_on(queue, class)
   if redis.call("EXISTS", muster.look_at(queue, class)) == 1 then muster.wake(queue, class) end
 end
 
--- A woken worker claims by a signature, or has no room: when it cannot run what it was woken for, its wake goes to
--- another.
-function muster.answer_wake(queue, state, signature, has_room)
-  if not state or state.kind ~= "w" then return end
-  local match = muster.key_of(queue, "match", muster.class_facts(queue, state.about).audience)
-  local can_run = has_room and redis.call("ZSCORE", match, signature)
-  if not can_run then pass_on(queue, state.about) end
+-- A woken worker has claimed, and was given jobs of these classes, a set: when the one it was woken for is not among
+-- them, its wake goes to another.
+function muster.answer_wake(queue, state, given)
+  if state and state.kind == "w" and not given[state.about] then pass_on(queue, state.about) end
 end
 
 -- Ends what is known of a worker that claims.

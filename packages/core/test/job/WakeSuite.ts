@@ -154,6 +154,25 @@ export const wakeSuite = (layer: QueueLayer): void => {
   }
 
   test(
+    "noLostWake: a woken worker that is given another job than the one it was woken for passes its wake on",
+    Effect.gen(function* () {
+      const told = yield* listen(["a", "b", "both"])
+      yield* park(["a"], { types: ["a"] })
+      yield* park(["b"], { types: ["b"] })
+      yield* park(["both"], { types: ["a", "b"] })
+      yield* submit("of-a", { service_required: "a" })
+      assert.deepStrictEqual((yield* told).woken, ["both"])
+      yield* submit("of-b", { service_required: "b", priority: 90 })
+      assert.deepStrictEqual((yield* told).woken, ["b"])
+      assert.deepStrictEqual(idsOf(yield* claim({ worker: "both", types: ["a", "b"] })), ["of-b"])
+      assert.deepStrictEqual((yield* told).woken, ["a"])
+      assert.deepStrictEqual(idsOf(yield* claim({ worker: "b", types: ["b"] })), [])
+      assert.deepStrictEqual(idsOf(yield* claim({ worker: "a", types: ["a"] })), ["of-a"])
+      assert.deepStrictEqual((yield* told).woken, [])
+    })
+  )
+
+  test(
     "a worker that has left is not woken, and one that was not woken has nothing to pass on",
     Effect.gen(function* () {
       const queue = yield* JobQueue
