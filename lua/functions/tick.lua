@@ -97,6 +97,7 @@ muster.register("tick", { "allow-oom" }, function(queue, args)
   muster.reissue_wakes(queue, wakes_per_tick)
   local more = muster.tidy(queue) or left == 0
   muster.forget_gone(queue, gone_per_tick)
+  muster.forget_silent(queue)
   local settling = redis.call("SRANDMEMBER", muster.key(queue, "settling"), settling_per_tick)
   return { more and "1" or "0", muster.integer(#forgotten), promoted, expired, lost, settling }
 end)

@@ -41,6 +41,16 @@ function muster.tell_fenced(queue, job)
   end
 end
 
+-- Workers that one call forgets.
+local forgotten_at_once = 100
+
+-- Forgets workers, given as they stand among the idle ones.
+local function forget_idle(queue, parked)
+  local workers = {}
+  for i, worker in ipairs(parked) do workers[i] = string.match(worker, "^%S+") end
+  if workers[1] then redis.call("HDEL", muster.key(queue, "workers"), unpack(workers)) end
+end
+
 local function unlist(queue, signature)
   if redis.call("EXISTS", muster.key_of(queue, "idle", signature)) == 0 then
     redis.call("ZREM", muster.key(queue, "idle_signatures"), signature)
@@ -48,14 +58,17 @@ local function unlist(queue, signature)
 end
 
 -- The worker of a signature that was parked last, taken out of the idle ones: its id and inbox; nil when there is none
--- that was heard from lately. Silent ones stay known until they claim or their signature goes.
+-- that was heard from lately.
 local function take_idle(queue, signature, now)
   local idle = muster.key_of(queue, "idle", signature)
   local last = redis.call("ZPOPMAX", idle)
   local heard = last[1] and tonumber(last[2]) > now - silent_ms
   if last[1] and not heard then
-    -- All the others are silent for longer.
-    redis.call("UNLINK", idle)
+    -- All the others are silent for longer. As many as that are forgotten; the rest is met by the next wake.
+    local silent = redis.call("ZRANGE", idle, 0, forgotten_at_once - 1)
+    if silent[1] then redis.call("ZREM", idle, unpack(silent)) end
+    silent[#silent + 1] = last[1]
+    forget_idle(queue, silent)
   end
   unlist(queue, signature)
   if heard then return string.match(last[1], "^(%S+) (%S*)$") end
@@ -160,6 +173,18 @@ function muster.set_standing(queue, worker_id, standing)
   if standing == "gone" then
     redis.call("ZADD", muster.key(queue, "gone"), muster.integer(muster.now(queue)), worker_id)
   end
+end
+
+-- Forgets workers that were parked an age ago by a signature that others claim by.
+function muster.forget_silent(queue)
+  local signature = redis.call("ZRANDMEMBER", muster.key(queue, "idle_signatures"))
+  if not signature then return end
+  local idle, long_ago = muster.key_of(queue, "idle", signature), muster.integer(muster.now(queue) - gone_ms)
+  local silent = redis.call("ZRANGE", idle, "-inf", long_ago, "BYSCORE", "LIMIT", 0, forgotten_at_once)
+  if not silent[1] then return end
+  redis.call("ZREM", idle, unpack(silent))
+  forget_idle(queue, silent)
+  unlist(queue, signature)
 end
 
 -- Forgets workers, at most so many, that are gone for so long that no claim of theirs can be under way.

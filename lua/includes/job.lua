@@ -71,8 +71,8 @@ end
 function muster.reply(queue, job, without_request)
   return muster.reply_with(
     job,
-    not without_request and redis.call("GET", muster.key_of(queue, "request", job.id)),
-    job.status == "completed" and (job.result or redis.call("GET", muster.key_of(queue, "result", job.id)))
+    not without_request and muster.get(queue, muster.key_of(queue, "request", job.id)),
+    job.status == "completed" and (job.result or muster.get(queue, muster.key_of(queue, "result", job.id)))
   )
 end
 

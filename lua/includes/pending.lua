@@ -1,6 +1,6 @@
 -- luacheck: globals muster
--- Writes that nothing else in the same call reads: they are gathered and made at its end, one command for each key
--- instead of one for each job. Removals come first: a job may be let go and given again in one call.
+-- Writes that nothing else in the same call reads, texts of whole keys apart: they are gathered and made at its end, one
+-- command for each key instead of one for each job. Removals come first: a job may be let go and given again in one call.
 
 local function list_of(queue, kind, key)
   local all = queue[kind]
@@ -17,10 +17,13 @@ local function list_of(queue, kind, key)
 end
 
 function muster.later_set(queue, key, value)
-  local list = queue.sets or {}
-  queue.sets = list
-  list[#list + 1] = key
-  list[#list + 1] = value
+  queue.sets = queue.sets or {}
+  queue.sets[key] = value
+end
+
+-- The text of such a key, as it is now.
+function muster.get(queue, key)
+  return queue.sets and queue.sets[key] or redis.call("GET", key)
 end
 
 function muster.later_zadd(queue, key, score, member)
@@ -58,7 +61,14 @@ function muster.write_pending(queue)
   if queue.sequence then
     redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
   end
-  if queue.sets then redis.call("MSET", unpack(queue.sets)) end
+  if queue.sets then
+    local sets = {}
+    for key, value in pairs(queue.sets) do
+      sets[#sets + 1] = key
+      sets[#sets + 1] = value
+    end
+    redis.call("MSET", unpack(sets))
+  end
   local failure = write("ZREM", queue.zrems)
   failure = write("HDEL", queue.hdels, failure)
   failure = write("ZADD", queue.zadds, failure)
