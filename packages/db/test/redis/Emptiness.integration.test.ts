@@ -6,7 +6,7 @@ import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { Capabilities } from "@muster/core/worker/Worker"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
-import { claim, jobId, settings, StoreTime, worker } from "../../../core/test/job/QueueTest.ts"
+import { claim, jobId, settings, StoreTime, submit, worker } from "../../../core/test/job/QueueTest.ts"
 import { redisCli } from "./OwnRedis.ts"
 import { queueAt } from "./RedisQueueTest.ts"
 
@@ -89,6 +89,20 @@ it.live(
         assert.isAbove((yield* keys).length, 3_000)
 
         for (const n of numbers(40)) yield* queue.setStanding(worker(`w${n}`), "open")
+        // Idle workers that died: those that a wake finds, and those that none does.
+        const dead = (name: string) =>
+          Effect.forEach(numbers(250), (n) => claim({ worker: `${name}${n}`, types: [name] }), { concurrency: 40 })
+        yield* dead("found")
+        yield* dead("unfound")
+        yield* time.pass("40 seconds")
+        for (const n of numbers(3)) yield* submit(`found${n}`, { service_required: "found" })
+        for (const n of numbers(3)) yield* queue.cancel(jobId(`found${n}`))
+        for (const _ of numbers(30)) {
+          yield* claim({ worker: "lives", types: ["unfound"] })
+          yield* time.pass("1 hour")
+          yield* queue.tick
+        }
+        assert.deepStrictEqual(yield* redisCli(url, ["HKEYS", `{muster:${settings.name}}:workers`]), ["lives"])
         for (const _ of numbers(6)) {
           yield* time.pass("1 day")
           yield* Effect.repeat(queue.tick, { until: ({ more }) => !more })
