@@ -360,6 +360,23 @@ export const reportSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "whoever looks at a job while it is completed sees it with its result, or before",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      yield* submit("j")
+      const { fence } = yield* claimOne("w1")
+      const result = "long".repeat(1_000)
+      const look = Effect.map(queue.get(jobId("j")), Option.getOrThrow)
+      const [before, , after] = yield* Effect.all([look, queue.complete(fence, result), look], {
+        concurrency: "unbounded"
+      })
+      for (const { result: seen, status } of [before, after, yield* look]) {
+        assert.strictEqual(seen, status === "completed" ? result : null)
+      }
+    })
+  )
+
+  test(
     "oneSettlePerAttempt: of all that would end an attempt at once exactly one decides",
     Effect.gen(function* () {
       const queue = yield* JobQueue
