@@ -115,8 +115,8 @@ local function givable(queue, class, members, claimer)
   return jobs
 end
 
--- Gives the claimer the next jobs, at most `free`, and adds them to the reply. Returns the classes they are of, as a set,
--- and whether nothing is left for it. The bounds are those of the whole call, which may carry many claims.
+-- Gives the claimer the next jobs, at most `free`, and adds them to the reply. Returns the classes they are of, as a
+-- set, and whether nothing is left for it. The bounds are those of the whole call, which may carry many claims.
 local function give_next(queue, signature, claimer, free, reply)
   local given, bytes = {}, 0
   queue.looked = queue.looked or 0

@@ -1,6 +1,6 @@
 -- luacheck: globals muster
--- Lets failed jobs wait again, by rising sequence: those of at most 20 that the filter means. A caller goes
--- on with `before` and `next` of the last reply, so that no job is retried twice, not even one that fails again meanwhile.
+-- Lets failed jobs wait again, by rising sequence: those of at most 20 that the filter means. A caller goes on with
+-- `before` and `next` of the last reply, so that no job is retried twice, not even one that fails again meanwhile.
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, service_required ("" = any), kind of the error ("" = any), before (ms: only jobs that finished by
