@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { request } from "@muster/core/job/Job"
 import type { StorageError } from "@muster/core/job/JobErrors"
@@ -168,7 +170,11 @@ describe("Redis", () => {
         assert.strictEqual(yield* queue.retryFailed({}), 0)
         yield* queue.tick
         assert.strictEqual((yield* queue.list({ limit: 10 })).jobs.length, 5)
-        assert.strictEqual((yield* claim({ limit: 10 })).length, 3)
+        // A kind of worker that was never seen, and one that is stopped.
+        yield* claim({ worker: "w2", types: ["other"] })
+        yield* queue.leaveIdle(worker("w2"))
+        yield* queue.setStanding(worker("w2"), "paused")
+        assert.strictEqual((yield* claim({ limit: 10, types: ["simulation", "other"] })).length, 3)
         assert.strictEqual((yield* queue.giveBackAll(a!.job.worker_id!)).length, 3)
         yield* redisCli(server.url, ["CONFIG", "SET", "maxmemory", "0"])
         yield* queue.ping
@@ -176,6 +182,35 @@ describe("Redis", () => {
         yield* eventually(Effect.andThen(queue.tick, submit("f")))
       }).pipe(Effect.provide(queueOn(server.url)))
     })
+  )
+
+  it.live(
+    "a Redis that cannot write to its disk is unavailable, and serves again when it can",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startRedis()
+        yield* Effect.gen(function* () {
+          const queue = yield* JobQueue
+          yield* submit("j")
+          const [held] = yield* claim({})
+          // A folder stands where the snapshot is to be written.
+          const dir = (yield* redisCli(server.url, ["CONFIG", "GET", "dir"])) as ReadonlyArray<string>
+          yield* Effect.promise(() => mkdir(join(dir[1]!, "dump.rdb", "full"), { recursive: true }))
+          yield* redisCli(server.url, ["CONFIG", "SET", "save", "3600 1"], ["BGSAVE"])
+          yield* eventually(Effect.flip(queue.ping))
+          for (const refused of [queue.ping, submit("k"), queue.complete(held!.fence, 1)]) {
+            const error = yield* failure<unknown, unknown, JobQueue>(refused)
+            assertAway(error, server.url)
+            assert.include(error.detail, "disk")
+          }
+          assert.strictEqual((yield* queue.list({ limit: 10 })).jobs.length, 1)
+          yield* redisCli(server.url, ["CONFIG", "SET", "save", ""])
+          yield* queue.ping
+          assert.strictEqual((yield* complete(held!.fence, 1)).status, "completed")
+          yield* submit("k")
+        }).pipe(Effect.provide(queueOn(server.url)))
+      }),
+    30_000
   )
 
   it.live(
