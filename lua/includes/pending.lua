@@ -1,6 +1,7 @@
 -- luacheck: globals muster
--- Writes that nothing else in the same call reads, texts of whole keys apart: they are gathered and made at its end, one
--- command for each key instead of one for each job. Removals come first: a job may be let go and given again in one call.
+-- Writes that nothing else in the same call reads, texts of whole keys apart: they are gathered and made at its end,
+-- one command for each key instead of one for each job. Removals come first: a job may be let go and given again in one
+-- call.
 
 local function list_of(queue, kind, key)
   local all = queue[kind]

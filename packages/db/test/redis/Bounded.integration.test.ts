@@ -87,7 +87,7 @@ it.live(
         yield* Effect.forEach(numbers(400), (n) => claim(`y${n}`, { job_types: ["y"], labels: { n } }, 1), {
           concurrency: 40
         })
-        for (const _ of numbers(3)) {
+        for (let round = 0; round < 3; round++) {
           const { id, request } = job(0, { service_required: "y", requirements: {} })
           yield* queue.submit(id, request)
           const [fence] = yield* claim("y0", { job_types: ["y"], labels: { n: 0 } }, 1)

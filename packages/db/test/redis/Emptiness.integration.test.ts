@@ -78,7 +78,7 @@ it.live(
           for (const n of numbers(20)) yield* queue.giveBackAll(worker(`w${n}`))
           yield* queue.tick
           // Leases end, and what still waits is cancelled.
-          for (const _ of numbers(4)) {
+          for (let pass = 0; pass < 4; pass++) {
             yield* time.pass("35 seconds")
             yield* Effect.repeat(queue.tick, { until: ({ more }) => !more })
           }
@@ -97,13 +97,13 @@ it.live(
         yield* time.pass("40 seconds")
         for (const n of numbers(3)) yield* submit(`found${n}`, { service_required: "found" })
         for (const n of numbers(3)) yield* queue.cancel(jobId(`found${n}`))
-        for (const _ of numbers(30)) {
+        for (let hour = 0; hour < 30; hour++) {
           yield* claim({ worker: "lives", types: ["unfound"] })
           yield* time.pass("1 hour")
           yield* queue.tick
         }
         assert.deepStrictEqual(yield* redisCli(url, ["HKEYS", `{muster:${settings.name}}:workers`]), ["lives"])
-        for (const _ of numbers(6)) {
+        for (let day = 0; day < 6; day++) {
           yield* time.pass("1 day")
           yield* Effect.repeat(queue.tick, { until: ({ more }) => !more })
         }

@@ -210,8 +210,8 @@ const wrongInTheEnd = Effect.fnUntraced(function* (
 ) {
   const now = yield* Effect.forEach(ids, (id) => queue.get(jobId(id)))
   // One that is gone had been finished for long.
-  const finished = ids.filter((_, at) =>
-    Option.match(now[at]!, { onNone: () => true, onSome: (job) => isFinished(job.status) })
+  const finished = new Set(
+    ids.filter((_, at) => Option.match(now[at]!, { onNone: () => true, onSome: (job) => isFinished(job.status) }))
   )
   yield* settleAll
   // As the worker does that the operations claim for: a lease that could not be written is written by it.
@@ -232,7 +232,7 @@ const wrongInTheEnd = Effect.fnUntraced(function* (
     given.push(...jobs.map(({ id }) => String(id)))
     wrong.push(...jobs.flatMap((job) => (matches(job, capabilities) ? [] : [`${job.id} is given to one it denies`])))
   }
-  const left = ids.filter((id) => !given.includes(id) && !finished.includes(id) && id !== "expires")
+  const left = ids.filter((id) => !given.includes(id) && !finished.has(id) && id !== "expires")
   const mayBeGone = new Set(["done", "failed", "expires"])
   return [
     ...wrong,
@@ -240,7 +240,7 @@ const wrongInTheEnd = Effect.fnUntraced(function* (
     ...violations(yield* queueState(name)),
     ...left.map((id) => `${id} is lost`),
     ...given.flatMap((id, at) => (given.indexOf(id) < at ? [`${id} is given twice`] : [])),
-    ...given.flatMap((id) => (finished.includes(id) ? [`${id} had ended, and is given`] : []))
+    ...given.flatMap((id) => (finished.has(id) ? [`${id} had ended, and is given`] : []))
   ]
 })
 
