@@ -9,7 +9,7 @@ import { namesIn, onMachine, signatureOf } from "@muster/core/worker/CapabilityS
 import { Capabilities } from "@muster/core/worker/Worker"
 import { Array, Effect, Option, Schema, Semaphore } from "effect"
 import { hashOf } from "./Hash.ts"
-import { RedisFailure } from "./RedisFailure.ts"
+import type { RedisFailure } from "./RedisFailure.ts"
 import type { FunctionCalls } from "./RedisFunctions.ts"
 import * as SettleCommands from "./SettleCommands.ts"
 
@@ -45,14 +45,11 @@ export const claimSignature = (capabilities: Capabilities): ClaimSignature => {
   return made
 }
 
-const decodeCapabilities = Schema.decodeUnknownEffect(Schema.fromJsonString(Capabilities))
+const decodeCapabilities = Schema.decodeUnknownOption(Schema.fromJsonString(Capabilities))
 
-const parseSignature = (text: string, machine: string): Effect.Effect<Capabilities, RedisFailure> =>
-  Effect.mapBoth(decodeCapabilities(text), {
-    onSuccess: (capabilities) => onMachine(capabilities, readMachine(machine)),
-    onFailure: (cause) =>
-      new RedisFailure({ detail: "Redis holds a capability signature that is none", unavailable: false, cause })
-  })
+/** The capabilities of a stored signature; none when it was not written by us, and then no class matches it. */
+const parseSignature = (text: string, machine: string): Option.Option<Capabilities> =>
+  Option.map(decodeCapabilities(text), (capabilities) => onMachine(capabilities, readMachine(machine)))
 
 type Facts = readonly [service_required: string, requirements: string, customer: string, workflow: string]
 
@@ -102,7 +99,11 @@ export const make = (functions: FunctionCalls, queue: string) => {
     }
     while (known < number) {
       const [upto, , found] = yield* signaturesAfter(known)
-      for (const [signature, text, machine] of found) byNumber.set(signature, yield* parseSignature(text, machine))
+      for (const [signature, text, machine] of found) {
+        const capabilities = parseSignature(text, machine)
+        if (Option.isSome(capabilities)) byNumber.set(signature, capabilities.value)
+        else yield* Effect.logWarning(`signature ${signature} in Redis is unreadable; no job will match it`)
+      }
       // Redis that has lost its data meanwhile knows of none that is younger.
       if (upto <= known) break
       known = upto
@@ -119,7 +120,7 @@ export const make = (functions: FunctionCalls, queue: string) => {
     if (remembered !== undefined) return remembered
     const [, , found] = yield* signaturesAfter(number - 1)
     const stored = found.find(([of]) => of === number)
-    return stored === undefined ? undefined : yield* parseSignature(stored[1], stored[2])
+    return stored === undefined ? undefined : Option.getOrUndefined(parseSignature(stored[1], stored[2]))
   })
 
   /** Compares a class with the signatures that are older than it. */

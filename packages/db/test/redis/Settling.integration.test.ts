@@ -190,6 +190,23 @@ it.live("what a process that died left unsettled is settled by the tick of anoth
   })
 )
 
+it.live("a signature that this version cannot read keeps nobody from settling the others", () =>
+  Effect.gen(function* () {
+    const { all, name } = yield* processes
+    const queue = Context.get(all[0]!, JobQueue)
+    const functions = Context.get(all[0]!, RedisFunctions.RedisFunctions)
+    const plain: Capabilities = { job_types: ["x"] }
+    yield* claimAs(queue, "reads", plain, 1)
+    yield* functions.call("create_signature", RedisFunctions.queuePrefix(name), ["of-another-version", "{}", ""])
+    yield* queue.submit(jobId("j"), request({ service_required: "x" }))
+    assert.deepStrictEqual(
+      (yield* claimAs(queue, "reads", plain, 1)).map((job) => String(job.id)),
+      ["j"]
+    )
+    yield* Effect.repeat(queue.tick, { times: 3 })
+  })
+)
+
 it.live("deniedNeverClaimed: processes that outlive what Redis knew do not take new signatures for old ones", () =>
   Effect.gen(function* () {
     const { url } = yield* startRedis()
