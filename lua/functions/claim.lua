@@ -49,15 +49,27 @@ local function is_kept_from(queue, job, worker_id)
   return worker == worker_id and tonumber(until_ms) > muster.now(queue)
 end
 
--- Gives jobs of one class to the claimer and adds them to the reply, as far as its bytes allow; says how many bytes
--- it has then.
-local function give(queue, class, jobs, claimer, reply, bytes)
+-- The requests of jobs, by their place among them: of those that are not large, which are read one by one.
+local function requests_of(queue, jobs)
+  local keys, places, requests = {}, {}, {}
+  for i, job in ipairs(jobs) do
+    if not job.large then
+      keys[#keys + 1] = muster.key_of(queue, "request", job.id)
+      places[#keys] = i
+    end
+  end
+  if not keys[1] then return requests end
+  for n, request in ipairs(redis.call("MGET", unpack(keys))) do requests[places[n]] = request end
+  return requests
+end
+
+-- Gives jobs of one class to the claimer and adds them to the reply, as far as the bytes of the call allow.
+local function give(queue, class, jobs, claimer, reply)
   local until_ms, assigned_at = muster.integer(muster.now(queue) + claimer.lease_ms), muster.now_text(queue)
-  local keys, members = {}, {}
-  for i, job in ipairs(jobs) do keys[i] = muster.key_of(queue, "request", job.id) end
-  for i, request in ipairs(redis.call("MGET", unpack(keys))) do
-    local job = jobs[i]
-    if bytes >= muster.reply_bytes then break end
+  local requests, members = requests_of(queue, jobs), {}
+  for i, job in ipairs(jobs) do
+    if queue.given_bytes >= muster.reply_bytes then break end
+    local request = requests[i] or redis.call("GET", muster.key_of(queue, "request", job.id))
     members[i] = muster.member(job)
     muster.leave_indexes(queue, job)
     muster.hold(queue, job, claimer.worker_id, claimer.inbox, until_ms)
@@ -75,10 +87,9 @@ local function give(queue, class, jobs, claimer, reply, bytes)
     reply[#reply + 1] = {
       job.id, request, job.attempt, job.retry_count, job.error or false, job.created_at, assigned_at
     }
-    bytes = bytes + #request
+    queue.given_bytes = queue.given_bytes + #request
   end
   muster.leave_line(queue, class, unpack(members))
-  return bytes
 end
 
 -- A job in the line of a class, with what a claim needs to know of it.
@@ -86,13 +97,14 @@ local function waiting(queue, id, class)
   local known = redis.call(
     "HMGET", muster.key_of(queue, "job", id),
     "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended", "status",
-    "class"
+    "class", "large"
   )
   if known[10] ~= "pending" or known[11] ~= class then return nil end
   return muster.read_born({
     id = id, class = class, status = "pending", born = known[1], attempt = known[2] or nil,
     retry_count = known[3] or nil, error = known[4] or nil, expires_at = known[5] or nil, avoid = known[6] or nil,
-    customer = known[7] or nil, workflow = known[8] or nil, ended = known[9] or nil
+    customer = known[7] or nil, workflow = known[8] or nil, ended = known[9] or nil,
+    large = known[12] or nil
   })
 end
 
@@ -118,10 +130,10 @@ end
 -- Gives the claimer the next jobs, at most `free`, and adds them to the reply. Returns the classes they are of, as a
 -- set, and whether nothing is left for it. The bounds are those of the whole call, which may carry many claims.
 local function give_next(queue, signature, claimer, free, reply)
-  local given, bytes = {}, 0
-  queue.looked = queue.looked or 0
+  local given = {}
+  queue.looked, queue.given_bytes = queue.looked or 0, queue.given_bytes or 0
   queue.repairs = queue.repairs or { left = repairs_per_call }
-  while #reply - 2 < free and bytes < muster.reply_bytes and queue.looked < muster.bound do
+  while #reply - 2 < free and queue.given_bytes < muster.reply_bytes and queue.looked < muster.bound do
     local want = math.min(free - (#reply - 2), muster.bound - queue.looked)
     local members, class = muster.next_members(queue, signature, want, queue.repairs)
     if not members then
@@ -131,7 +143,7 @@ local function give_next(queue, signature, claimer, free, reply)
     queue.looked = queue.looked + #members
     local jobs = givable(queue, class, members, claimer)
     if jobs[1] then
-      bytes = give(queue, class, jobs, claimer, reply, bytes)
+      give(queue, class, jobs, claimer, reply)
       given[class] = true
     end
   end

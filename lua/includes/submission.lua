@@ -75,6 +75,9 @@ local function rank(created_at, submission, step)
   return time - tonumber(submission.priority) * step
 end
 
+-- Requests of more bytes are read one at a time by claims, which answer only so many bytes.
+local large = 16 * 1024
+
 -- Stores a job whose id is free, and returns it: the submission, which becomes the job.
 function muster.store(queue, job, step)
   local now, run_at = muster.now(queue), tonumber(job.run_at)
@@ -101,6 +104,7 @@ function muster.store(queue, job, step)
     end
     if fields[1] then redis.call("HSET", key, unpack(fields)) end
   end
+  if #job.request > large then redis.call("HSET", key, "large", "1") end
   muster.later_set(queue, muster.key_of(queue, "request", job.id), job.request)
   queue.requests[job.id] = job.request
   muster.later_zadd(queue, muster.key(queue, "jobs"), job.sequence, job.id)
