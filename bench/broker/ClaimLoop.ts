@@ -26,7 +26,8 @@ export const claimLoop = ({ fork, queue }: Opened, options: LoopOptions) =>
     const release = () => {
       held--
       onCompleted()
-      whenRoom?.()
+      // Answers come many at a time: the next claim asks for the room that all of them make.
+      if (whenRoom !== undefined) queueMicrotask(whenRoom)
       whenRoom = undefined
     }
     const room = Effect.callback<void>((resume) => {

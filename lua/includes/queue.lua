@@ -122,7 +122,7 @@ end
 -- The next sequence, as text of a fixed width: it sorts as a number does. The counter is written with what is pending.
 function muster.next_sequence(queue)
   queue.sequence = (queue.sequence or tonumber(redis.call("HGET", muster.key(queue, "meta"), "sequence") or "0")) + 1
-  return string.format("%016.0f", queue.sequence)
+  return string.format("%016d", queue.sequence)
 end
 
 -- The store's clock in ms, read once per call.

@@ -19,12 +19,21 @@ local function check_number(submission, name)
 end
 
 function muster.submission(args, first)
+  -- With all that the job will have, so that the table need not grow.
   local submission = {
     id = args[first],
     service_required = args[first + 1],
     request = args[first + 2],
     priority = args[first + 3],
-    max_retries = args[first + 4]
+    max_retries = args[first + 4],
+    attempt = "0",
+    retry_count = "0",
+    sequence = false,
+    rank = false,
+    status = false,
+    class = false,
+    created_at = false,
+    is_new = true
   }
   local rest = args[first + 5]
   if rest ~= "" then
@@ -85,7 +94,7 @@ function muster.store(queue, job, step)
   job.sequence = muster.next_sequence(queue)
   job.rank = muster.integer(rank(now, job, tonumber(step)))
   job.status = later and "scheduled" or "pending"
-  job.attempt, job.retry_count, job.created_at, job.is_new = "0", "0", muster.now_text(queue), true
+  job.created_at = muster.now_text(queue)
   muster.insert(queue, job, later and run_at or nil)
   local key = muster.key_of(queue, "job", job.id)
   redis.call(

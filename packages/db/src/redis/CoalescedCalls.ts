@@ -14,9 +14,16 @@ const perCall = 40
 const textPerCall = 1024 * 1024
 const underWayAtMost = 2
 
-const submits = ["submit"]
-/** In the order in which they are done: what ends jobs makes room for claims. */
-const others = ["start", "progress", "complete", "fail", "give_back", "get", "claim"]
+/**
+ * Which functions travel with which, by the function that carries them, in the order in which they go: what ends jobs
+ * makes room for claims. Apart from those, so that their process can read the answers to reports while Redis still
+ * claims.
+ */
+const kinds = [
+  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get"] },
+  { batch: "batch", names: ["claim"] },
+  { batch: "batch_submits", names: ["submit"] }
+]
 
 interface Waiting {
   readonly name: string
@@ -34,17 +41,16 @@ const failedAlone = (reply: unknown): RedisFailure | undefined =>
       })
     : undefined
 
-/** Calls of one kind to one queue: of the functions with these names. */
+/** Calls of one kind to one queue. */
 const makeLane = (
   functions: FunctionCalls,
   queue: string,
-  batch: string,
-  names: ReadonlyArray<string>,
-  run: (effect: Effect.Effect<void>) => void
+  { batch, names }: (typeof kinds)[number],
+  run: (effect: Effect.Effect<void>) => void,
+  flushAll: () => void
 ) => {
   let waiting: Array<Waiting> = []
   let underWay = 0
-  let flushing = false
 
   const take = (): ReadonlyArray<Waiting> => {
     let count = 0
@@ -89,29 +95,23 @@ const makeLane = (
     })
   }
 
-  const flush = (): void => {
-    flushing = false
-    while (underWay < underWayAtMost && waiting.length > 0) {
-      const calls = take()
-      const [only] = calls
-      underWay++
-      const sent = calls.length === 1 && only !== undefined ? sendOne(only) : sendMany(calls)
-      run(
-        Effect.map(sent, () => {
-          underWay--
-          flush()
-        })
-      )
+  return {
+    push: (call: Waiting) => void waiting.push(call),
+    isIdle: () => underWay === 0,
+    flush: (): void => {
+      while (underWay < underWayAtMost && waiting.length > 0) {
+        const calls = take()
+        const [only] = calls
+        underWay++
+        const sent = calls.length === 1 && only !== undefined ? sendOne(only) : sendMany(calls)
+        run(
+          Effect.map(sent, () => {
+            underWay--
+            flushAll()
+          })
+        )
+      }
     }
-  }
-
-  return (call: Waiting): void => {
-    waiting.push(call)
-    if (flushing) return
-    flushing = true
-    // With nothing under way it goes as soon as those are there that are made right now.
-    if (underWay === 0) queueMicrotask(flush)
-    else setImmediate(flush)
   }
 }
 
@@ -119,21 +119,35 @@ const makeLane = (
 export const make = Effect.fnUntraced(function* (functions: FunctionCalls, queue: string) {
   const runFork = Effect.runForkWith(yield* Effect.context())
   const run = (effect: Effect.Effect<void>) => void runFork(effect)
-  const submitLane = makeLane(functions, queue, "batch_submits", submits, run)
-  const otherLane = makeLane(functions, queue, "batch", others, run)
-  const lanes = new Map([
-    ...submits.map((name) => [name, submitLane] as const),
-    ...others.map((name) => [name, otherLane] as const)
-  ])
+  let soon = false
+  let later = false
+  const flushAll = (): void => {
+    soon = false
+    for (const lane of lanes) lane.flush()
+  }
+  const flushLater = (): void => {
+    later = false
+    flushAll()
+  }
+  const lanes = kinds.map((kind) => makeLane(functions, queue, kind, run, flushAll))
+  const laneOf = new Map(kinds.flatMap(({ names }, at) => names.map((name) => [name, lanes[at]] as const)))
 
   const calls: FunctionCalls = {
     call: (name, to, args) => {
-      const lane = to === queue ? lanes.get(name) : undefined
+      const lane = to === queue ? laneOf.get(name) : undefined
       if (lane === undefined) return functions.call(name, to, args)
       return Effect.callback<unknown, RedisFailure>((resume) => {
         let length = 0
         for (const arg of args) length += arg.length
-        lane({ name, args, length, done: resume })
+        lane.push({ name, args, length, done: resume })
+        // With nothing under way it goes as soon as those are there that are made right now.
+        if (lane.isIdle()) {
+          if (!soon) queueMicrotask(flushAll)
+          soon = true
+        } else {
+          if (!later) setImmediate(flushLater)
+          later = true
+        }
       })
     }
   }
