@@ -1,8 +1,8 @@
 -- luacheck: globals muster
 -- Ends lost leases, expires waiting jobs, promotes due ones and forgets those finished long ago, at most muster.bound
 -- in all; passes wakes on that nobody followed, and forgets classes and signatures that nobody uses.
--- A last pass more than two periods ago, or in the future, means an outage or a clock that was set: no lease ends
--- until one full lease from now.
+-- A last pass more than two periods and half a lease ago, or as far in the future, means an outage or a clock that was
+-- set: no lease ends until one full lease from now. Who was slow for less has left every worker the time to renew.
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, lease_ms, retention_ms, tick_ms (how often this is called), standby ("1": does nothing when somebody
@@ -27,7 +27,7 @@ local function note_pass(queue, lease_ms, tick_ms)
   local now, meta = muster.now(queue), muster.key(queue, "meta")
   local noted = redis.call("HMGET", meta, "last_tick", "reap_from")
   local last_tick, reap_from = tonumber(noted[1] or 0), tonumber(noted[2] or 0)
-  local gap = last_tick > 0 and math.abs(now - last_tick) > 2 * tick_ms
+  local gap = last_tick > 0 and math.abs(now - last_tick) > math.max(2 * tick_ms, lease_ms / 2)
   -- A clock that was set back must not leave a floor in its former future.
   reap_from = gap and now + lease_ms or math.min(reap_from, now + lease_ms)
   redis.call("HSET", meta, "last_tick", muster.integer(now), "reap_from", muster.integer(reap_from))

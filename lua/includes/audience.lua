@@ -34,11 +34,21 @@ local function members_of(queue, audience)
   return audience == "" and {} or redis.call("ZRANGE", muster.key_of(queue, "match", audience), 0, -1)
 end
 
-local function key_for(members)
-  table.sort(members, function(a, b)
-    return tonumber(a) < tonumber(b)
-  end)
-  return redis.sha1hex(table.concat(members, ","))
+-- The key of an audience that one more signature joins. It is a sum, so that the order does not count and joining costs
+-- the same however many there are: two sums of 48 bits of a hash of each.
+local modulus = 2 ^ 48
+local nobody = "0.0"
+
+local function key_with(key, signature)
+  local hash = redis.sha1hex(signature)
+  local one, other = string.match(key, "^(%d+)%.(%d+)$")
+  return muster.integer((tonumber(one) + tonumber(string.sub(hash, 1, 12), 16)) % modulus) .. "."
+    .. muster.integer((tonumber(other) + tonumber(string.sub(hash, 13, 24), 16)) % modulus)
+end
+
+local function key_of(queue, audience)
+  if audience == "" then return nobody end
+  return redis.call("HGET", muster.key_of(queue, "audience", audience), "key")
 end
 
 local function create(queue, key, members)
@@ -60,18 +70,20 @@ end
 
 -- The audience of the members of another one and of these signatures together.
 local function join_all(queue, audience, signatures)
-  local members, known = members_of(queue, audience), {}
-  for _, signature in ipairs(members) do known[signature] = true end
-  local grown = false
-  for _, signature in ipairs(signatures) do
-    if not known[signature] then
-      known[signature], grown = true, true
-      members[#members + 1] = signature
+  local there = audience ~= "" and redis.call("ZMSCORE", muster.key_of(queue, "match", audience), unpack(signatures))
+  local key, new = key_of(queue, audience), {}
+  for i, signature in ipairs(signatures) do
+    if not (there and there[i]) then
+      new[#new + 1] = signature
+      key = key_with(key, signature)
     end
   end
-  if not grown then return audience end
-  local key = key_for(members)
-  return redis.call("HGET", muster.key(queue, "audiences"), key) or create(queue, key, members)
+  if not new[1] then return audience end
+  local known = redis.call("HGET", muster.key(queue, "audiences"), key)
+  if known then return known end
+  local members = members_of(queue, audience)
+  for _, signature in ipairs(new) do members[#members + 1] = signature end
+  return create(queue, key, members)
 end
 
 -- The same; classes of one audience are often joined by the same signature.
@@ -119,11 +131,10 @@ end
 local function join(queue, audience, signature)
   local match, key = muster.key_of(queue, "match", audience), muster.key_of(queue, "audience", audience)
   if redis.call("ZSCORE", match, signature) then return true end
-  local members = members_of(queue, audience)
-  members[#members + 1] = signature
-  local audiences, new_key = muster.key(queue, "audiences"), key_for(members)
+  local old_key = key_of(queue, audience)
+  local audiences, new_key = muster.key(queue, "audiences"), key_with(old_key, signature)
   if redis.call("HEXISTS", audiences, new_key) == 1 then return false end
-  redis.call("HDEL", audiences, redis.call("HGET", key, "key"))
+  redis.call("HDEL", audiences, old_key)
   redis.call("HSET", audiences, new_key, audience)
   redis.call("HSET", key, "key", new_key)
   redis.call("ZADD", match, "+inf", signature)

@@ -73,7 +73,8 @@ end
 --   audience:<audience>  hash: key, classes (how many)
 --   match:<audience>     sorted set: each signature in it by the rank of the head it holds, +inf without one
 --   fronts:<audience>    sorted set: the heads of its classes by rank
---   signatures           hash: id → signature, with "-" in front while it must not claim yet
+--   signatures           hash: id → signature, with "-" in front while it must not claim yet, "?" while it
+--                        is doubted that anybody uses it
 --   signature_order      sorted set: signature by its number
 --   signature_use        sorted set: signature by a time it was used, brought up to date when it is long ago
 --   signature:<signature> hash: id, text, machine, born, settled, refiled, names, forgotten_by

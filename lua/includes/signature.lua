@@ -4,14 +4,20 @@
 
 -- Classes or signatures that one call gives to be compared, and their bytes.
 local page, page_bytes = 100, 256 * 1024
--- A signature none of whose workers was idle for this long is forgotten; one that is missed is born again.
-local forget_ms = 3600000
+-- A signature that was not used for so long is doubted, and when nobody has claimed by it for a while then, forgotten.
+-- So a claim notes its use only when it is doubted. One that is missed is born again.
+local forget_ms, doubt_ms = 3600000, 600000
 
 -- The number of a signature, and whether its workers may claim; nil when it is not known.
 function muster.signature(queue, id)
   queue.known = queue.known or {}
   local known = queue.known[id] or redis.call("HGET", muster.key(queue, "signatures"), id)
   if not known then return nil end
+  if string.sub(known, 1, 1) == "?" then
+    known = string.sub(known, 2)
+    redis.call("HSET", muster.key(queue, "signatures"), id, known)
+    redis.call("ZADD", muster.key(queue, "signature_use"), muster.now_text(queue), known)
+  end
   queue.known[id] = known
   if string.sub(known, 1, 1) == "-" then return string.sub(known, 2), false end
   return known, true
@@ -210,15 +216,17 @@ local function forget(queue, signature)
   redis.call("SREM", muster.key(queue, "settling"), "s" .. signature)
 end
 
--- A signature of which no worker was parked for so long. `signature_use` is brought up to date here, not by each that
--- is parked: as long as one claims, it was parked lately.
+-- A signature that was doubted for a while; or nil, and true when one that was not used for long is doubted now.
 local function unused(queue, now)
   local uses, long_ago = muster.key(queue, "signature_use"), muster.integer(now - forget_ms)
   local signature = redis.call("ZRANGE", uses, "-inf", long_ago, "BYSCORE", "LIMIT", 0, 1)[1]
   if not signature then return nil end
-  local last = redis.call("ZREVRANGE", muster.key_of(queue, "idle", signature), 0, 0, "WITHSCORES")
-  if not last[1] or tonumber(last[2]) <= now - forget_ms then return signature end
-  redis.call("ZADD", uses, last[2], signature)
+  local id = redis.call("HGET", muster.key_of(queue, "signature", signature), "id")
+  local signatures = muster.key(queue, "signatures")
+  if not id or redis.call("HGET", signatures, id) ~= signature then return signature end
+  redis.call("HSET", signatures, id, "?" .. signature)
+  redis.call("ZADD", uses, muster.integer(now - forget_ms + doubt_ms), signature)
+  return nil, true
 end
 
 local classes_per_look = 8
@@ -230,7 +238,8 @@ function muster.tidy(queue)
     "ZRANGE", muster.key(queue, "class_check"), "-inf", muster.integer(now), "BYSCORE", "LIMIT", 0, classes_per_look
   )
   for _, class in ipairs(classes) do muster.check_class(queue, class) end
-  local signature = redis.call("SRANDMEMBER", muster.key(queue, "dying")) or unused(queue, now)
+  local signature, doubted = redis.call("SRANDMEMBER", muster.key(queue, "dying")), false
+  if not signature then signature, doubted = unused(queue, now) end
   if signature then forget(queue, signature) end
-  return #classes == classes_per_look or signature ~= nil
+  return #classes == classes_per_look or signature ~= nil or doubted
 end

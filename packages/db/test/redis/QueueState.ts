@@ -25,7 +25,7 @@ for _, class in ipairs(redis.call("ZRANGE", prefix .. ":class_order", 0, -1)) do
 end
 local ready = {}
 local signatures = redis.call("HGETALL", prefix .. ":signatures")
-for i = 1, #signatures, 2 do ready[signatures[i + 1]] = true end
+for i = 1, #signatures, 2 do ready[(string.gsub(signatures[i + 1], "^%?", ""))] = true end
 for _, signature in ipairs(redis.call("ZRANGE", prefix .. ":signature_use", 0, -1)) do
   local known = fields(prefix .. ":signature:" .. signature, "id", "text", "machine")
   state.signatures[#state.signatures + 1] = {

@@ -39,6 +39,7 @@ const make = Effect.gen(function* () {
   let reapFrom = 0
 
   const leaseMs = Duration.toMillis(settings.lease)
+  const tickMs = Duration.toMillis(settings.tickInterval)
 
   const lost = (fence: Fence) => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
 
@@ -134,7 +135,7 @@ const make = Effect.gen(function* () {
     })
 
   const tick = Effect.map(Clock.currentTimeMillis, (now): TickReport => {
-    const gap = lastTick > 0 && Math.abs(now - lastTick) > 2 * Duration.toMillis(settings.tickInterval)
+    const gap = lastTick > 0 && Math.abs(now - lastTick) > Math.max(2 * tickMs, leaseMs / 2)
     // A clock that was set back must not leave a floor in its former future.
     reapFrom = gap ? now + leaseMs : Math.min(reapFrom, now + leaseMs)
     lastTick = now
