@@ -88,7 +88,7 @@ end
 -- Idle signatures that are tried before all of them are compared with those that match: mostly one of them does.
 local tried_first = 8
 
--- Wakes one parked worker that can run jobs of the class; of the signature that is idle for the shortest time: it is the
+-- Wakes one parked worker that can run jobs of the class; of the signature that is idle for the shortest time: it is
 -- most likely to live, and to be warm.
 function muster.wake(queue, class)
   local idle_signatures = muster.key(queue, "idle_signatures")
