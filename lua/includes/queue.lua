@@ -120,12 +120,6 @@ function muster.integer(number)
   return string.format("%.0f", number)
 end
 
--- The next sequence, as text of a fixed width: it sorts as a number does. The counter is written with what is pending.
-function muster.next_sequence(queue)
-  queue.sequence = (queue.sequence or tonumber(redis.call("HGET", muster.key(queue, "meta"), "sequence") or "0")) + 1
-  return string.format("%016d", queue.sequence)
-end
-
 -- The store's clock in ms, read once per call.
 function muster.now(queue)
   if not queue.now then
