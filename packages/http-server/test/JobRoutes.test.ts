@@ -235,7 +235,10 @@ layer(server())("the routes of jobs", (it) => {
         finished_at: null
       })
       const again = expectProblem(yield* ask("POST", `/jobs/${id}/retry`), 400, "InvalidStateTransition")
-      assert.deepInclude(again, { subject: "job", id, from: "pending", to: "pending" })
+      assert.deepInclude(again, {
+        ...{ subject: "job", id, from: "pending", to: "pending" },
+        detail: `job ${id} is pending; only a failed job can be retried`
+      })
       expectProblem(yield* ask("POST", "/jobs/unknown/retry"), 404, "JobNotFound")
     })
   )
@@ -305,7 +308,10 @@ layer(server())("the routes of jobs", (it) => {
       assert.strictEqual(done.status, "completed")
       assert.deepStrictEqual(done.result, { images: [1, 2] })
       const problem = expectProblem(yield* ask("POST", `/jobs/${id}/cancel`), 400, "InvalidStateTransition")
-      assert.deepInclude(problem, { subject: "job", from: "completed", to: "cancelled" })
+      assert.deepInclude(problem, {
+        ...{ subject: "job", from: "completed", to: "cancelled" },
+        detail: `job ${id} is completed and cannot be cancelled any more`
+      })
     })
   )
 

@@ -58,7 +58,13 @@ export const connect = Effect.gen(function* () {
   return yield* MusterClient.make({ baseUrl: url, token })
 }).pipe(Effect.provide(FetchHttpClient.layer))
 
-const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1({
+  // The server's words. Where any name is a key, the schema says itself what is wrong with one.
+  leafHook: (issue) =>
+    issue._tag === "UnexpectedKey" && issue.ast.annotations?.["messageUnexpectedKey"] === undefined
+      ? "Unknown field"
+      : SchemaIssue.defaultLeafHook(issue)
+})
 
 type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
 

@@ -164,8 +164,8 @@ describe("Submission", () => {
           requirements: '{"labels": {"q": {"gte": "4"}}, "hardware": {"gpus": 1}, "near": 1}'
         }),
         [
-          "--requirements.near: expected no excess property",
-          "--requirements.hardware.gpus: expected no excess property",
+          "--requirements.near: unknown field",
+          "--requirements.hardware.gpus: unknown field",
           "--gpus: expected a value between 0 and 1024",
           "--model: expected a value with a length of at least 1",
           "--label a b: expected a name: letters, digits and . _ : @ - only, at most 128 of them",

@@ -11,6 +11,13 @@ import * as Problems from "../contract/Problems.ts"
 import { internalError } from "../Fallback.ts"
 import { answer } from "../ProblemAnswer.ts"
 
+/** Of jobs only two transitions are made by hand, and a caller knows them by other names. */
+const whyNot = ({ from, id, message, subject, to }: InvalidStateTransition): string => {
+  if (subject === "job" && to === "pending") return `job ${id} is ${from}; only a failed job can be retried`
+  if (subject === "job" && to === "cancelled") return `job ${id} is ${from} and cannot be cancelled any more`
+  return message
+}
+
 const problems = {
   WorkerNotFound: ({ id, message }: WorkerErrors.WorkerNotFound) =>
     new Problems.WorkerNotFound({ detail: message, id }),
@@ -20,8 +27,10 @@ const problems = {
     new Problems.LiveTwin({ detail: message, id, instance_id, last_heartbeat_at }),
   InvalidConfiguration: ({ message, path }: WorkerErrors.InvalidConfiguration) =>
     new Problems.InvalidConfiguration({ detail: message, path }),
-  InvalidStateTransition: ({ from, id, message, subject, to }: InvalidStateTransition) =>
-    new Problems.InvalidStateTransition({ detail: message, subject, id, from, to }),
+  InvalidStateTransition: (error: InvalidStateTransition) => {
+    const { from, id, subject, to } = error
+    return new Problems.InvalidStateTransition({ detail: whyNot(error), subject, id, from, to })
+  },
   JobNotFound: ({ id, message }: JobErrors.JobNotFound) => new Problems.JobNotFound({ detail: message, id }),
   JobAlreadyExists: ({ id, message }: JobErrors.JobAlreadyExists) =>
     new Problems.JobAlreadyExists({ detail: message, id }),
@@ -46,7 +55,8 @@ const quietMillis = 5_000
 const unavailable = (error: Technical) => {
   const store = error._tag === "StorageError" ? "the job queue" : "the registry of workers"
   return new Problems.StoreUnavailable({
-    detail: `${store} is away; send the request again later`,
+    // Also true of a queue that is full.
+    detail: `${store} cannot serve this now; send the request again later`,
     retry_after_s: retryAfterSeconds
   })
 }
