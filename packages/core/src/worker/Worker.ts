@@ -51,7 +51,9 @@ export const Capabilities = Schema.Struct({
   hardware: Schema.optionalKey(Hardware),
   models: Schema.optionalKey(Schema.Array(modelName).check(atMost(10_000, "models"))),
   labels: Schema.optionalKey(
-    Schema.Record(Name, Schema.Union([label, Schema.Array(label).check(atMost(100, "values"))]))
+    Schema.Record(Name, Schema.Union([label, Schema.Array(label).check(atMost(100, "values"))])).check(
+      Schema.isMaxProperties(200, { expected: "at most 200 labels" })
+    )
   ),
   /** Whose jobs it takes. A denied customer's never; with an `allow` list, only those of its members. */
   customers: Schema.optionalKey(
@@ -163,7 +165,7 @@ const asKept = (capabilities: Capabilities, about: { readonly region: string } &
   ...capabilities,
   ...(capabilities.hardware === undefined ? {} : { hardware: inWholeNumbers(capabilities.hardware) }),
   labels: {
-    machine_type: (capabilities.hardware?.gpu_count ?? 0) > 0 ? "gpu" : "api",
+    machine_type: hasGpu(capabilities) ? "gpu" : "api",
     ...(about.worker_type === undefined ? {} : { worker_type: about.worker_type }),
     ...(about.machine_id === undefined ? {} : { machine_id: about.machine_id }),
     ...capabilities.labels,

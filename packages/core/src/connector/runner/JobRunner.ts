@@ -153,9 +153,7 @@ const reportOf = (
       )
     }
     case "LetGo":
-      return outcome.why === "fenced"
-        ? Effect.logWarning("job taken away")
-        : Effect.andThen(Effect.logWarning("job let go: its lease could not be renewed"), JobUseCases.returnJob(fence))
+      return outcome.why === "fenced" ? Effect.void : JobUseCases.returnJob(fence)
   }
 }
 
@@ -190,6 +188,11 @@ const runJob = (
       lastWord = reportOf(outcome, fence, job)
       yield* Fiber.interrupt(sending)
       if (outcome._tag !== "LetGo") yield* progress.flush
+      else {
+        yield* Effect.logWarning(
+          outcome.why === "fenced" ? "job taken away" : "job let go: its lease could not be renewed"
+        )
+      }
       return outcome
     })
 
