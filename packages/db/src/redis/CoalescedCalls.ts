@@ -15,13 +15,11 @@ const textPerCall = 1024 * 1024
 const underWayAtMost = 2
 
 /**
- * Which functions travel with which, by the function that carries them, in the order in which they go: what ends jobs
- * makes room for claims. Apart from those, so that their process can read the answers to reports while Redis still
- * claims.
+ * Which functions travel with which, by the function that carries them. Within a call they go in this order: what ends
+ * jobs makes room for claims.
  */
 const kinds = [
-  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get"] },
-  { batch: "batch", names: ["claim"] },
+  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get", "claim"] },
   { batch: "batch_submits", names: ["submit"] }
 ]
 
