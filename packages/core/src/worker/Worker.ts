@@ -157,6 +157,10 @@ export const WorkerWithMetadata = Schema.Struct({
 })
 export type WorkerWithMetadata = typeof WorkerWithMetadata.Type
 
+/** Who says how much memory its GPUs have, and not how many there are, has one. */
+const hasGpu = ({ hardware = {} }: Capabilities): boolean =>
+  (hardware.gpu_count ?? Math.ceil(hardware.gpu_memory_gb ?? 0)) > 0
+
 /**
  * What a worker offers as the registry keeps it: hardware in whole numbers, and the labels that every worker has without
  * being asked for them; what the worker says itself goes first.
