@@ -301,7 +301,7 @@ layer(server())("jobs with requirements", (it) => {
       assert.strictEqual(yield* matching({ hardware: { gpu_memory_gb: 24 } }), 1)
       assert.strictEqual(yield* matching({ labels: { tier: "gold" } }), 1)
       assert.strictEqual(yield* matching({ exclude: { tier: "gold" } }), 1)
-      assert.strictEqual(yield* matching({ labels: { region: "eu", machine_type: "api" } }), 2)
+      assert.strictEqual(yield* matching({ labels: { region: "eu", machine_type: "gpu" } }), 2)
       assert.strictEqual(yield* matching({ hardware: { gpu_memory_gb: 80 } }), 0)
       const reject = { service_required: "simulation", if_unmatchable: "reject" }
       const never = { ...reject, requirements: { hardware: { gpu_memory_gb: 80 } } }
