@@ -87,7 +87,7 @@ export const make = (functions: FunctionCalls, queue: string) => {
   const classOutcome = SettleCommands.classOutcome(calls, queue)
   const audienceStep = SettleCommands.audienceStep(calls, queue)
 
-  /** Signatures by number, all there are up to `known`; a number is never used for another one. */
+  /** Signatures by rising number, all there are up to `known`; a number is never used for another one. */
   let byNumber = new Map<number, Capabilities>()
   let known = 0
   const oneAtATime = Semaphore.makeUnsafe(1)
@@ -132,10 +132,11 @@ export const make = (functions: FunctionCalls, queue: string) => {
       const learned = yield* learnUpTo(upto)
       const facts = Option.getOrUndefined(parseFacts(stored))
       const machines = facts === undefined ? [] : machinesNamed(parseRequirements(stored[1])).map(writtenMachine)
-      const older = [...learned].filter(([number]) => number > from && number <= upto).toSorted(([a], [b]) => a - b)
-      const matching = older.flatMap(([number, capabilities]) =>
-        facts !== undefined && matches(facts, capabilities) ? [number] : []
-      )
+      const matching: Array<number> = []
+      for (const [number, capabilities] of learned) {
+        const isOlder = number > from && number <= upto
+        if (isOlder && facts !== undefined && matches(facts, capabilities)) matching.push(number)
+      }
       const told = Array.chunksOf(matching, perOutcome)
       let at = from
       for (const [index, chunk] of (told.length === 0 ? [[]] : told).entries()) {
@@ -196,7 +197,6 @@ export const make = (functions: FunctionCalls, queue: string) => {
       yield* settleSignature(yield* createSignature({ id, text, machine: id === plain.id ? "" : machine, names }))
     }),
     settleSignature,
-    settleClass,
     /** Settles what waits for it: classes ("c…"), signatures ("s…") and audiences ("a…"). */
     settle
   }
