@@ -7,7 +7,8 @@
  * method may be repeated: a repeated submit finds the same job, a repeated report of the same attempt gets the first
  * answer, a repeated retry is told where the job is by now.
  */
-import { Context, type Duration, Effect, type Option, type Queue, Schema, type Scope } from "effect"
+import { Context, type DateTime, type Duration, Effect, type Option, type Queue, Schema, type Scope } from "effect"
+import type { EventCursor } from "../../event/EventCursor.ts"
 import type { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import { type Capabilities, type WorkerId, WorkerStanding } from "../../worker/Worker.ts"
 import type { Attempt } from "../Attempt.ts"
@@ -20,6 +21,8 @@ import {
   type LeaseLost,
   type StorageError
 } from "../JobErrors.ts"
+import type { JobFacts } from "../Matching.ts"
+import type { FinishedJob } from "./JobArchive.ts"
 
 /** One job of a batch. */
 export interface Submission {
@@ -80,12 +83,31 @@ export type Signal =
 export const Standing = Schema.Literals([...WorkerStanding.literals, "gone"])
 export type Standing = typeof Standing.Type
 
+/** Which jobs: all of which everything said here holds. */
 export interface ListRequest {
   readonly status?: JobStatus | undefined
   readonly service_required?: string | undefined
+  readonly customer_id?: string | undefined
+  readonly workflow_id?: string | undefined
+  /** Held by one of these workers now, or last. */
+  readonly workers?: ReadonlyArray<WorkerId> | undefined
+  /** Submitted at this time or later. */
+  readonly created_from?: DateTime.Utc | undefined
+  /** Submitted before this time. */
+  readonly created_before?: DateTime.Utc | undefined
   /** Continue after the page that handed out this cursor. */
   readonly cursor?: string | undefined
   readonly limit: number
+}
+
+/** A job with its place in lists. */
+export interface Placed {
+  /**
+   * Decimal, up to 16 digits: rises with the time of the submit, also over the loss of a store, so that one order holds
+   * over queue and archive.
+   */
+  readonly position: string
+  readonly job: Job
 }
 
 /** Which failed jobs are meant; what is left out holds for all of them. */
@@ -97,9 +119,51 @@ export interface FailedFilter {
 
 export interface JobPage {
   /** Newest first. May hold fewer than `limit` jobs although more follow: each page looks at a bounded stretch. */
-  readonly jobs: ReadonlyArray<Job>
-  /** Null when nothing follows. */
+  readonly jobs: ReadonlyArray<Placed>
+  /** The position down to which was looked; null when nothing follows. */
   readonly next_cursor: string | null
+}
+
+/** How many jobs there are, by what they do; none of it is counted one by one. */
+export interface QueueCounts {
+  readonly scheduled: number
+  readonly pending: number
+  /** Assigned or processing. */
+  readonly held: number
+  /** Ended, and still kept in the queue. */
+  readonly finished: number
+  /** Of these, not archived yet; null when there is no archive. */
+  readonly unarchived: number | null
+}
+
+/** The jobs of one requirement class that wait. */
+export interface ClassDepth {
+  /** As events name it; names nothing any more once the class is forgotten. */
+  readonly id: string
+  readonly facts: JobFacts
+  readonly pending: number
+  /** When the job that is next was submitted: with equal priorities, the oldest. */
+  readonly next_created_at: DateTime.Utc
+  /** Whether any kind of worker that claims, or did lately, matches. */
+  readonly has_claimers: boolean
+}
+
+export interface ClassPage {
+  readonly classes: ReadonlyArray<ClassDepth>
+  /** Null when nothing follows. */
+  readonly next: string | null
+}
+
+/** Where a waiting job stands. */
+export interface Place {
+  /** Waiting jobs that workers which match would be given before it. */
+  readonly ahead: number
+  /** There are too many classes to count: it is at least so many. */
+  readonly at_least: boolean
+  /** When a scheduled job is due; null for one that waits to be claimed. */
+  readonly due_at: DateTime.Utc | null
+  /** The worker that is not given the job for now, because it failed there. */
+  readonly avoids: WorkerId | null
 }
 
 /** What one bounded look after leases, schedules, expiries and old jobs has changed. */
@@ -206,6 +270,36 @@ export class JobQueue extends Context.Service<
     readonly retryFailed: (filter: FailedFilter) => Effect.Effect<number, StorageError>
 
     readonly get: (id: JobId) => Effect.Effect<Option.Option<Job>, StorageError>
+
+    /** A job and the end of the event log, both of one moment: its next events come after that. */
+    readonly observe: (
+      id: JobId
+    ) => Effect.Effect<Option.Option<{ readonly job: Job; readonly position: EventCursor }>, StorageError>
+
+    /** Where a waiting job stands; none when it does not wait or is unknown. Looks at classes, never at jobs. */
+    readonly place: (id: JobId) => Effect.Effect<Option.Option<Place>, StorageError>
+
+    readonly counts: Effect.Effect<QueueCounts, StorageError>
+
+    /** The classes that have jobs waiting to be claimed, a bounded page after another, in no special order. */
+    readonly classes: (after: string | null) => Effect.Effect<ClassPage, StorageError>
+
+    /** From now on, for good, no finished job is forgotten before it was marked as archived. */
+    readonly keepForArchive: Effect.Effect<void, StorageError>
+
+    /** Some finished jobs that are not marked as archived, those that ended first before others. */
+    readonly unarchived: (limit: number) => Effect.Effect<ReadonlyArray<FinishedJob>, StorageError>
+
+    /** The archive has these ends of jobs. One that was retried since, and ended again, is not meant. */
+    readonly markArchived: (
+      jobs: ReadonlyArray<{ readonly id: JobId; readonly finished_at: DateTime.Utc }>
+    ) => Effect.Effect<void, StorageError>
+
+    /**
+     * Takes a failed job in again that only the archive knows: it waits at once, as after a retry, at the end of its
+     * priority's line; its attempts go on counting from where they were.
+     */
+    readonly revive: (job: Job) => Effect.Effect<Job, JobAlreadyExists | StorageError>
 
     /** The attempts of a job, oldest first; the last 100 of them. */
     readonly attempts: (id: JobId) => Effect.Effect<Option.Option<ReadonlyArray<Attempt>>, StorageError>
