@@ -2,6 +2,7 @@
  * How failures of PostgreSQL become failures of the ports: the one place that decides whether the database was away,
  * and in which words it is told. The words name no host, statement or value; the driver's error stays in `cause`.
  */
+import { StorageError } from "@muster/core/job/JobErrors"
 import { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { Cause, Duration, Effect, Fiber, Predicate, Schema } from "effect"
 import { isSqlError, SqlError, StatementTimeoutError } from "effect/sql/SqlError"
@@ -85,4 +86,12 @@ export const repository =
   <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, Exclude<E, PgFailure> | RepositoryError, R> =>
     Effect.mapError(answerWithin(limit)(statement), (error) =>
       isPgFailure(error) ? new RepositoryError({ operation, ...describe(error) }) : (error as Exclude<E, PgFailure>)
+    )
+
+/** Runs one operation of the archive's port; PostgreSQL's failures become `StorageError`. */
+export const storage =
+  (operation: string, limit: Duration.Duration = patience) =>
+  <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, Exclude<E, PgFailure> | StorageError, R> =>
+    Effect.mapError(answerWithin(limit)(statement), (error) =>
+      isPgFailure(error) ? new StorageError({ operation, ...describe(error) }) : (error as Exclude<E, PgFailure>)
     )

@@ -11,10 +11,12 @@ import { isSqlError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as AdvisoryLock from "./AdvisoryLock.ts"
 import { registry } from "./migrations/0001_registry.ts"
 import { kinds } from "./migrations/0002_kinds.ts"
+import { archive } from "./migrations/0003_archive.ts"
+import { departed } from "./migrations/0005_departed.ts"
 import * as PgFailure from "./PgFailure.ts"
 
 const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({ "0001_registry": registry, "0002_kinds": kinds }),
+  loader: Migrator.fromRecord({ "0001_registry": registry, "0002_kinds": kinds, "0003_archive": archive }),
   table: "muster_migrations"
 })
 

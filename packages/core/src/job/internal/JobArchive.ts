@@ -4,7 +4,7 @@
  *
  * Promises: each method is one atomic step; storing again what is stored changes nothing.
  */
-import { Context, type DateTime, Effect, Layer, Option } from "effect"
+import { Context, type DateTime, type Duration, Effect, Layer, Option } from "effect"
 import type { Event } from "../../event/Event.ts"
 import type { EventCursor } from "../../event/EventCursor.ts"
 import type { Attempt } from "../Attempt.ts"
@@ -56,6 +56,15 @@ export class JobArchive extends Context.Service<
     /** Forgets what ended or happened before a time, a bounded amount a call; says whether more is left. */
     readonly forget: (before: DateTime.Utc) => Effect.Effect<boolean, StorageError>
 
+    /**
+     * Whether this one of several archivers is to work now: for as long as it asks again within `hold`, no other is. It
+     * only keeps them from doing the same work twice; what they store is right whoever stores it.
+     */
+    readonly takeTurn: (holder: string, hold: Duration.Duration) => Effect.Effect<boolean, StorageError>
+
+    /** Leaves the turn to others at once, if `holder` has it. */
+    readonly leaveTurn: (holder: string) => Effect.Effect<void, StorageError>
+
     /** Fails when the archive could not store now. */
     readonly ping: Effect.Effect<void, StorageError>
   }
@@ -71,5 +80,7 @@ export const layerNone: Layer.Layer<JobArchive> = Layer.succeed(JobArchive, {
   cursor: Effect.succeed(null),
   storeEvents: () => Effect.succeed(true),
   forget: () => Effect.succeed(false),
+  takeTurn: () => Effect.succeed(true),
+  leaveTurn: () => Effect.void,
   ping: Effect.void
 })
