@@ -4,16 +4,16 @@
  */
 import { Duration, Effect, Exit, Redacted, Runtime, Schema, SchemaIssue } from "effect"
 import { longestPriorityStep, type QueueSettings } from "@muster/core/job/QueueSettings"
+import * as DurationText from "@muster/core/DurationText"
 import { Name } from "@muster/core/Identifier"
 import type { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { WorkerId } from "@muster/core/worker/Worker"
-import { parseDuration } from "./terminal/Times.ts"
 
-const toDuration = (text: string): Duration.Duration => Duration.millis(parseDuration(text) ?? 0)
+const toDuration = (text: string): Duration.Duration => Duration.millis(DurationText.parse(text) ?? 0)
 
 const duration = (shortest: Duration.Duration, longest = Duration.days(365)) =>
   Schema.String.check(
-    Schema.makeFilter((text: string) => parseDuration(text) !== undefined, {
+    Schema.makeFilter((text: string) => DurationText.parse(text) !== undefined, {
       expected: "a duration such as 500ms, 10s, 5m or 1h"
     }).abort(),
     Schema.makeFilter((text) => Duration.between(toDuration(text), { minimum: shortest, maximum: longest }), {

@@ -1,4 +1,5 @@
 /** `muster job`: submit jobs, look at them, cancel and retry them. */
+import * as DurationText from "@muster/core/DurationText"
 import * as IsoTime from "@muster/core/IsoTime"
 import type { JobErrorKind, JobStatus } from "@muster/core/job/Job"
 import * as Argument from "effect/cli/Argument"
@@ -104,8 +105,8 @@ const submit = Command.make(
     maxRetries: optionalNumber("max-retries", "N", "Tries after the first one; 3 by default"),
     timeout: Flag.String("timeout").pipe(
       Flag.filterMap(
-        (text) => Option.fromUndefinedOr(Times.parseDuration(text)),
-        () => "Expected a duration such as 500ms, 30s, 5m or 1h"
+        (text) => Option.fromUndefinedOr(DurationText.parse(text)),
+        () => `Expected ${DurationText.expected}`
       ),
       Flag.withMetavar("DURATION"),
       Flag.withDescription("How long one attempt may run, such as 30s"),

@@ -7,14 +7,6 @@ const minute = 60 * second
 const hour = 60 * minute
 const day = 24 * hour
 
-const units = { ms: 1, s: second, m: minute, h: hour, d: day } as const
-
-/** The milliseconds of `500ms`, `30s`, `5m`, `1h`, `2d`; undefined when the text is no duration. */
-export const parseDuration = (text: string): number | undefined => {
-  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? []
-  return amount === undefined ? undefined : Math.round(Number(amount) * units[unit as keyof typeof units])
-}
-
 /** The time an ISO text names; undefined when it names none. */
 export const parseTime = (text: string): DateTime.Utc | undefined => {
   const milliseconds = IsoTime.parse(text)
