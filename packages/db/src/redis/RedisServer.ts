@@ -1,8 +1,9 @@
 /** How the Redis server is set up: whether it may drop jobs on its own, and what a crash of it may cost. */
 import { StorageError } from "@muster/core/job/JobErrors"
-import { Effect, Option, Schema } from "effect"
-import { Redis } from "./Redis.ts"
+import { Effect } from "effect"
+import type { Redis } from "./Redis.ts"
 import { toStorageError } from "./RedisFailure.ts"
+import * as RedisInfo from "./RedisInfo.ts"
 
 /** Managed services hide settings; what is hidden is `unknown`. */
 export interface RedisDescription {
@@ -18,7 +19,10 @@ export interface RedisDescription {
 }
 
 /** What a job that was answered is worth on this Redis, in words for the log. */
-export const promise = ({ append_fsync, append_only }: RedisDescription): string => {
+export const promise = ({
+  append_fsync,
+  append_only
+}: Pick<RedisDescription, "append_fsync" | "append_only">): string => {
   if (append_only === "no") {
     return "it writes no append-only file, so with it all jobs since its last snapshot are gone; set appendonly to yes"
   }
@@ -35,34 +39,18 @@ export const promise = ({ append_fsync, append_only }: RedisDescription): string
 }
 
 const unknown = "unknown"
-const decodeText = Schema.decodeUnknownOption(Schema.String)
-const decodeTexts = Schema.decodeUnknownOption(Schema.Array(Schema.String))
-
-/** The `name:value` lines of INFO. */
-const parseInfo = (info: string): ReadonlyMap<string, string> =>
-  new Map(info.split("\r\n").flatMap((line) => (line.includes(":") ? [line.split(":", 2) as [string, string]] : [])))
 
 const read = Effect.gen(function* () {
-  const redis = yield* Redis
-  /** Undefined where the server forbids the command; only an absent Redis is a failure. */
-  const ask = (command: string, ...args: ReadonlyArray<string>) =>
-    Effect.catchIf(
-      redis.send(command, args),
-      (failure) => !failure.unavailable,
-      () => Effect.succeed(undefined)
-    )
-  const [infoReply, fsyncReply] = yield* Effect.all([ask("INFO"), ask("CONFIG", "GET", "appendfsync")], {
+  const [info, fsync] = yield* Effect.all([RedisInfo.read(), RedisInfo.setting("appendfsync")], {
     concurrency: "unbounded"
   })
-  const info = parseInfo(Option.getOrElse(decodeText(infoReply), () => ""))
-  const fsync = Option.getOrElse(decodeTexts(fsyncReply), () => [])
   const enabled = info.get("aof_enabled")
   return {
     version: info.get("redis_version") ?? unknown,
     eviction: info.get("maxmemory_policy") ?? unknown,
     max_memory: info.get("maxmemory") ?? unknown,
     append_only: enabled === undefined ? unknown : enabled === "1" ? "yes" : "no",
-    append_fsync: fsync[1] ?? unknown
+    append_fsync: fsync ?? unknown
   }
 })
 
