@@ -10,6 +10,7 @@ import * as Redis from "@muster/db/redis/Redis"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
+import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import type { StorageError } from "@muster/core/job/JobErrors"
@@ -27,6 +28,7 @@ import { Clock, Deferred, Duration, Effect, Fiber, Layer, type Redacted, Ref } f
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
   MemoryJobQueue.layer,
+  JobArchive.layerNone,
   MassLossBrake.layer
 )
 

@@ -9,6 +9,11 @@ import { JobError, JobId, JobStatus, Progress } from "../job/Job.ts"
 import { WorkerId, WorkerStanding, WorkerStatus } from "../worker/Worker.ts"
 import { EventCursor } from "./EventCursor.ts"
 
+/**
+ * An event of a job says what the job is then: its status, the number of its last claim, its type, customer, workflow
+ * and the class it was last filed in. `worker_id` is the worker that holds or held it; `outcome` and `error` tell how
+ * an attempt ended. What changes nothing, such as repeating a cancel, is no event.
+ */
 export const JobEventType = Schema.Literals([
   /** Stored: `pending`, or `scheduled` when its time has not come. */
   "job.submitted",
@@ -25,9 +30,9 @@ export const JobEventType = Schema.Literals([
   "job.requeued",
   /** Scheduled, and its time has come. */
   "job.promoted",
-  /** It stepped aside for a moment: the worker that asked is the one it failed on. */
+  /** It stepped aside for a moment: `worker_id` asked, on which it failed. */
   "job.deferred",
-  /** A failed job starts over by hand. */
+  /** A failed job starts over by hand, also out of the archive. */
   "job.retried"
 ])
 export type JobEventType = typeof JobEventType.Type
@@ -97,6 +102,11 @@ export type EventFilter = typeof EventFilter.Type
 
 const compared = ["job_id", "worker_id", "machine_id", "service_required", "customer_id", "workflow_id"] as const
 
-export const isMeant = (event: Event, filter: EventFilter): boolean =>
-  (filter.types === undefined || filter.types.includes(event.type)) &&
-  compared.every((name) => filter[name] === undefined || filter[name] === event[name])
+/** Whether the filter means an event. Made once for many events: only what the filter says is compared. */
+export const meantBy = (filter: EventFilter): ((event: Event) => boolean) => {
+  const types = filter.types === undefined ? undefined : new Set(filter.types)
+  const names = compared.filter((name) => filter[name] !== undefined)
+  return (event) => types?.has(event.type) !== false && names.every((name) => filter[name] === event[name])
+}
+
+export const isMeant = (event: Event, filter: EventFilter): boolean => meantBy(filter)(event)

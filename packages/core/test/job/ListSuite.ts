@@ -13,7 +13,7 @@ const pages = (request: ListRequest) =>
     while (cursor !== null) {
       const page = yield* queue.list(cursor === undefined ? request : { ...request, cursor })
       assert.isAtMost(page.jobs.length, request.limit)
-      found.push(page.jobs.map(({ id }) => String(id)))
+      found.push(page.jobs.map(({ job }) => String(job.id)))
       cursor = page.next_cursor
     }
     return found
@@ -37,7 +37,7 @@ export const listSuite = (layer: QueueLayer): void => {
       assert.deepStrictEqual(yield* pages({ limit: 2 }), [["e", "d"], ["c", "b"], ["a"]])
       assert.deepStrictEqual(yield* pages({ limit: 5 }), [["e", "d", "c", "b", "a"]])
       assert.deepStrictEqual(yield* pages({ limit: 100 }), [["e", "d", "c", "b", "a"]])
-      assert.deepStrictEqual((yield* queue.list({ limit: 1 })).jobs, [yield* jobNow("e")])
+      assert.deepStrictEqual((yield* queue.list({ limit: 1 })).jobs.map(({ job }) => job), [yield* jobNow("e")])
     })
   )
 
@@ -70,7 +70,7 @@ export const listSuite = (layer: QueueLayer): void => {
       for (let n = 0; n < 6; n++) yield* submit(`j${n}`)
       const first = yield* queue.list({ limit: 2, status: "pending" })
       assert.deepStrictEqual(
-        first.jobs.map(({ id }) => String(id)),
+        first.jobs.map(({ job }) => String(job.id)),
         ["j5", "j4"]
       )
       yield* submit("new")
@@ -78,12 +78,12 @@ export const listSuite = (layer: QueueLayer): void => {
       yield* queue.cancel(jobId("j2"))
       const second = yield* queue.list({ limit: 2, status: "pending", cursor: first.next_cursor! })
       assert.deepStrictEqual(
-        second.jobs.map(({ id }) => String(id)),
+        second.jobs.map(({ job }) => String(job.id)),
         ["j3", "j1"]
       )
       const third = yield* queue.list({ limit: 2, status: "pending", cursor: second.next_cursor! })
       assert.deepStrictEqual(
-        third.jobs.map(({ id }) => String(id)),
+        third.jobs.map(({ job }) => String(job.id)),
         ["j0"]
       )
       assert.isNull(third.next_cursor)

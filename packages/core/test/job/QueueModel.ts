@@ -327,7 +327,7 @@ export const follower = Effect.gen(function* () {
           service_required: command.type ?? undefined,
           limit: command.limit
         })
-        return [page.jobs.map(timeless), page.next_cursor]
+        return [page.jobs.map(({ job }) => timeless(job)), page.next_cursor !== null]
       }
       case "give back all":
         return sorted(yield* queue.giveBackAll(worker(command.worker)))
@@ -355,9 +355,9 @@ export const follower = Effect.gen(function* () {
       limit: 100,
       nonce: "last"
     })
-    const attempts = yield* Effect.forEach(jobs, ({ id }) => attemptsOf(id))
+    const attempts = yield* Effect.forEach(jobs, ({ job }) => attemptsOf(job.id))
     return {
-      jobs: jobs.map(timeless),
+      jobs: jobs.map(({ job }) => timeless(job)),
       held: [...held.values()].map(sorted),
       standings,
       left: left.map(timeless),

@@ -147,7 +147,7 @@ describe("submitting a job", () => {
       const queue = yield* JobQueue
       const { jobs } = yield* queue.list({ limit: 10 })
       assert.deepStrictEqual(
-        jobs.map(({ id }) => id).toReversed(),
+        jobs.map(({ job }) => job.id).toReversed(),
         submitted.map(({ id }) => id)
       )
     }).pipe(Effect.provide(Layer.mergeAll(registry, MemoryJobQueue.layer)))

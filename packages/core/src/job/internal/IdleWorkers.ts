@@ -8,7 +8,7 @@
 import { Effect, Queue, type Scope } from "effect"
 import type { WorkerId } from "../../worker/Worker.ts"
 import type { Signal } from "./JobQueue.ts"
-import type { Offer, Placed, WaitingLines } from "./WaitingLines.ts"
+import type { Offer, WaitingLines, Waiter } from "./WaitingLines.ts"
 
 /** How long a woken worker may take to claim before another one is woken for the job, in ms. */
 const wakePatience = 1_000
@@ -28,7 +28,7 @@ interface Parked {
   slow: boolean
 }
 
-export const make = <Entry extends Placed>(lines: WaitingLines<Entry>) => {
+export const make = <Entry extends Waiter>(lines: WaitingLines<Entry>) => {
   /** In the order in which they were parked. */
   const parked = new Map<WorkerId, Parked>()
   const subscribers = new Map<WorkerId, Set<Queue.Queue<Signal>>>()

@@ -2,44 +2,44 @@
  * The queue in memory: what `npm start` runs on, and the plain reference every other layer is compared with. Each
  * method is one synchronous step, so the promises of the port hold by construction; nothing outlives the process.
  */
-import { Clock, DateTime, Duration, Effect, Layer, Option } from "effect"
+import { Clock, DateTime, Effect, Layer } from "effect"
+import type { EventLog } from "../../event/internal/EventLog.ts"
+import * as MemoryEventLog from "../../event/internal/MemoryEventLog.ts"
 import { InvalidStateTransition } from "../../InvalidStateTransition.ts"
 import { canonical } from "../../Json.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
 import type { LateReport } from "../Attempt.ts"
-import { canBecome, type Fence, isHeld, type Job, type JobError, type JobId } from "../Job.ts"
-import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost } from "../JobErrors.ts"
+import { canBecome, type Fence, type Job, type JobError, type JobId } from "../Job.ts"
+import { JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "../JobErrors.ts"
 import { QueueSettings } from "../QueueSettings.ts"
-import {
-  type ClaimRequest,
-  JobQueue,
-  refuseDuplicates,
-  type Standing,
-  type Submitted,
-  type TickReport
-} from "./JobQueue.ts"
+import { type ClaimRequest, JobQueue, refuseDuplicates, type Standing, type Submitted } from "./JobQueue.ts"
 import * as MemoryJobs from "./MemoryJobs.ts"
+import * as MemoryReads from "./MemoryReads.ts"
+import * as MemoryTick from "./MemoryTick.ts"
 import * as PastAttempts from "./PastAttempts.ts"
 import { offerOf } from "./WaitingLines.ts"
-
-/** Things that one tick does at most. */
-export const tickBound = 40
 
 /** A renewal hands back a job that the worker does not know of, when it was claimed longer ago than this, in ms. */
 const unheardFor = 5_000
 
 type Entry = MemoryJobs.Entry
 
+/** There is no room for the events of another job; there will be when some are archived or old. */
+const overfull = (method: string) =>
+  new StorageError({
+    operation: `JobQueue.${method}`,
+    detail: "the event log is full: no job is taken until it has been archived",
+    unavailable: true,
+    cause: "the log holds twice its maxBytes"
+  })
+
 const make = Effect.gen(function* () {
   const settings = yield* QueueSettings
-  const jobs = MemoryJobs.make(settings)
+  const log = yield* MemoryEventLog.MemoryLog
+  const jobs = MemoryJobs.make(settings, (event, now) => log.add([event], now))
+  const { archiving, countUnarchived, tick } = MemoryTick.make(settings, jobs, log)
   const { entries, idle } = jobs
   const standings = new Map<WorkerId, Standing>()
-  let lastTick = 0
-  let reapFrom = 0
-
-  const leaseMs = Duration.toMillis(settings.lease)
-  const tickMs = Duration.toMillis(settings.tickInterval)
 
   const lost = (fence: Fence) => new LeaseLost({ id: fence.job_id, attempt: fence.attempt })
 
@@ -78,53 +78,18 @@ const make = Effect.gen(function* () {
     const given = again === true ? holding.filter((entry) => entry.nonce === nonce) : []
     if (given.length > 0) return given.map(({ job }) => job)
     const free = Math.min(limit, capacity - holding.length)
-    if (standings.has(worker_id) || free <= 0) return []
+    if (standings.has(worker_id)) return []
     const offer = offerOf(capabilities)
+    jobs.meet(offer, now)
+    if (free <= 0) return []
     const claimed: Array<Job> = []
     while (claimed.length < free) {
-      const job = jobs.give(worker_id, offer, nonce, now)
+      const job = jobs.giveNext(worker_id, offer, nonce, now)
       if (job === undefined) break
       claimed.push(job)
     }
     if (claimed.length === 0) idle.park(worker_id, offer, now)
     return claimed
-  }
-
-  const lose = (entry: Entry, now: number): void => {
-    const { job, lease } = entry
-    const error: JobError =
-      now >= jobs.overTimeAt(job)
-        ? { kind: "Timeout", message: `ran longer than ${job.timeout_ms} ms` }
-        : { kind: "Lost", message: `worker ${lease?.worker} stopped renewing its lease` }
-    const retry = job.retry_count < job.max_retries ? { delay: Duration.zero, usesRetry: true } : null
-    jobs.tellFenced(entry)
-    jobs.fail(entry, now, error, retry)
-  }
-
-  /** Does the one thing that time asks of this job now, if any. */
-  const look = (entry: Entry, now: number, found: Found): boolean => {
-    const { job } = entry
-    if (job.finished_at !== null) {
-      if (DateTime.toEpochMillis(job.finished_at) + Duration.toMillis(settings.retention) > now) return false
-      entries.delete(job.id)
-      found.forgotten++
-      return true
-    }
-    if (isHeld(job.status)) {
-      if (entry.lease === null || entry.lease.until > now || now < reapFrom) return false
-      lose(entry, now)
-      found.lost.push(job.id)
-      return true
-    }
-    if (jobs.isExpired(entry, now)) {
-      jobs.expire(entry, now)
-      found.expired.push(job.id)
-      return true
-    }
-    if (entry.due === null || entry.due > now) return false
-    jobs.promote(entry, now)
-    found.promoted.push(job.id)
-    return true
   }
 
   /** Moves a job by hand, if it is there. */
@@ -134,42 +99,35 @@ const make = Effect.gen(function* () {
       return entry === undefined ? Effect.fail(new JobNotFound({ id })) : act(entry, now)
     })
 
-  const tick = Effect.map(Clock.currentTimeMillis, (now): TickReport => {
-    const gap = lastTick > 0 && Math.abs(now - lastTick) > Math.max(2 * tickMs, leaseMs / 2)
-    // A clock that was set back must not leave a floor in its former future.
-    reapFrom = gap ? now + leaseMs : Math.min(reapFrom, now + leaseMs)
-    lastTick = now
-    idle.tick(now)
-    const found: Found = { promoted: [], expired: [], lost: [], forgotten: 0 }
-    let changes = 0
-    for (const entry of [...entries.values()]) {
-      if (changes === tickBound) break
-      if (look(entry, now, found)) changes++
-    }
-    return { ...found, more: changes === tickBound }
-  })
-
   return JobQueue.of({
+    ...MemoryReads.make(jobs, log, countUnarchived),
+    ...archiving,
+
     submit: (id, request) =>
       Effect.flatMap(
         Clock.currentTimeMillis,
-        (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists> => {
+        (now): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
           const text = canonical(request)
           const known = entries.get(id)
-          if (known === undefined) return Effect.succeed({ job: jobs.store(id, request, text, now).job, created: true })
-          return known.request === text
-            ? Effect.succeed({ job: known.job, created: false })
-            : Effect.fail(new JobAlreadyExists({ id }))
+          if (known !== undefined) {
+            return known.request === text
+              ? Effect.succeed({ job: known.job, created: false })
+              : Effect.fail(new JobAlreadyExists({ id }))
+          }
+          if (log.isOverfull()) return Effect.fail(overfull("submit"))
+          return Effect.succeed({ job: jobs.store(id, request, text, now).job, created: true })
         }
       ),
 
     submitMany: (batch) =>
       Effect.flatMap(
         Effect.andThen(refuseDuplicates(batch), Clock.currentTimeMillis),
-        (now): Effect.Effect<ReadonlyArray<Submitted>, JobAlreadyExists> => {
+        (now): Effect.Effect<ReadonlyArray<Submitted>, JobAlreadyExists | StorageError> => {
           const all = batch.map((job) => ({ ...job, text: canonical(job.request), known: entries.get(job.id) }))
           const taken = all.find(({ known, text }) => known !== undefined && known.request !== text)
           if (taken !== undefined) return Effect.fail(new JobAlreadyExists({ id: taken.id }))
+          if (log.isOverfull() && all.some(({ known }) => known === undefined))
+            return Effect.fail(overfull("submitMany"))
           return Effect.succeed(
             all.map(({ id, known, request, text }) => {
               if (known === undefined) jobs.store(id, request, text, now)
@@ -204,17 +162,11 @@ const make = Effect.gen(function* () {
 
     standings: Effect.sync(() => new Map(standings)),
 
-    start: (fence) =>
-      report(fence, (entry, now) => {
-        if (canBecome(entry.job.status, "processing")) {
-          jobs.change(entry, { status: "processing", started_at: DateTime.makeUnsafe(now) })
-        }
-      }),
+    start: (fence) => report(fence, jobs.start),
 
-    progress: (fence, progress) => report(fence, (entry) => jobs.change(entry, { progress })),
+    progress: (fence, progress) => report(fence, (entry, now) => jobs.progress(entry, progress, now)),
 
-    complete: (fence, result) =>
-      end(fence, "completed", (entry, now) => jobs.finish(entry, "completed", now, { result, error: null })),
+    complete: (fence, result) => end(fence, "completed", (entry, now) => jobs.complete(entry, result, now)),
 
     fail: (fence, error, retry) => end(fence, "failed", (entry, now) => jobs.fail(entry, now, error, retry), error),
 
@@ -242,8 +194,7 @@ const make = Effect.gen(function* () {
         if (!canBecome(status, "cancelled")) {
           return Effect.fail(new InvalidStateTransition({ subject: "job", id, from: status, to: "cancelled" }))
         }
-        jobs.tellFenced(entry)
-        jobs.finish(entry, "cancelled", now, {})
+        jobs.cancel(entry, now)
         return Effect.succeed(entry.job)
       }),
 
@@ -269,34 +220,12 @@ const make = Effect.gen(function* () {
         return meant.length
       }),
 
-    get: (id) => Effect.sync(() => Option.map(Option.fromUndefinedOr(entries.get(id)), ({ job }) => job)),
-
-    attempts: (id) =>
-      Effect.sync(() =>
-        Option.map(Option.fromUndefinedOr(entries.get(id)), ({ job, past }) => PastAttempts.attemptsOf(past, job))
+    revive: (job) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        entries.has(job.id)
+          ? Effect.fail(new JobAlreadyExists({ id: job.id }))
+          : Effect.succeed(jobs.revive(job, now).job)
       ),
-
-    list: ({ cursor, limit, service_required, status }) =>
-      Effect.suspend(() => {
-        const before = cursor === undefined ? Infinity : Number(cursor)
-        if (cursor !== undefined && !/^[0-9]{1,16}$/.test(cursor)) return Effect.fail(new InvalidCursor({ cursor }))
-        const found = [...entries.values()]
-          .filter(
-            (entry) =>
-              entry.sequence < before &&
-              (status === undefined || entry.job.status === status) &&
-              (service_required === undefined || entry.job.service_required === service_required)
-          )
-          .toSorted((a, b) => b.sequence - a.sequence)
-        const page = found.slice(0, limit)
-        return Effect.succeed({
-          jobs: page.map(({ job }) => job),
-          next_cursor: found.length > limit ? String(page.at(-1)?.sequence) : null
-        })
-      }),
-
-    heldBy: (workers) =>
-      Effect.sync(() => new Map(workers.map((id) => [id, jobs.heldByWorker(id).map(({ job }) => job.id)]))),
 
     giveBackAll: (worker) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
@@ -316,11 +245,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-interface Found {
-  readonly promoted: Array<JobId>
-  readonly expired: Array<JobId>
-  readonly lost: Array<JobId>
-  forgotten: number
-}
-
-export const layer: Layer.Layer<JobQueue> = Layer.effect(JobQueue, make)
+/** With the log that it writes its events into. */
+export const layer: Layer.Layer<JobQueue | EventLog> = Layer.effect(JobQueue, make).pipe(
+  Layer.provideMerge(MemoryEventLog.layer)
+)

@@ -1,8 +1,12 @@
 /**
- * The jobs of the queue in memory and their moves from state to state. Everything here is one synchronous step.
+ * The jobs of the queue in memory and their moves from state to state, each of which is told as an event. Everything
+ * here is one synchronous step.
  */
 import { DateTime, Duration } from "effect"
+import type { JobEventType, NewEvent } from "../../event/Event.ts"
+import { canonical } from "../../Json.ts"
 import type { WorkerId } from "../../worker/Worker.ts"
+import type { AttemptOutcome } from "../Attempt.ts"
 import {
   asSubmitted,
   canBecome,
@@ -11,8 +15,9 @@ import {
   type Job,
   type JobError,
   type JobId,
-  type JobRequest,
-  type JobStatus
+  JobRequest,
+  type JobStatus,
+  type Progress
 } from "../Job.ts"
 import type { QueueSettings } from "../QueueSettings.ts"
 import { rank } from "../Rank.ts"
@@ -25,11 +30,8 @@ import * as WaitingLines from "./WaitingLines.ts"
 const elsewhereFor = 30_000
 const stepsAside = 1_000
 
-export interface Entry {
+export interface Entry extends WaitingLines.Waiter {
   job: Job
-  readonly sequence: number
-  readonly rank: number
-  readonly line: string
   /** The canonical text of the request, to recognise a repeated submit. */
   readonly request: string
   nonce: string | null
@@ -42,32 +44,74 @@ export interface Entry {
   /** The worker that is not given the job up to a time in ms. */
   avoids: { readonly worker: WorkerId; readonly until: number } | null
   readonly past: PastAttempts.PastAttempts
+  /** The archive has this end of the job. */
+  archived: boolean
 }
 
+type FinalStatus = "completed" | "failed" | "cancelled" | "expired"
 type Change = Partial<Omit<Job, "id">>
 
-export const make = (settings: QueueSettings) => {
+/** The request that a job was. */
+const requestOf = (job: Job): JobRequest =>
+  Object.fromEntries(Object.keys(JobRequest.fields).map((name) => [name, job[name as keyof JobRequest]])) as JobRequest
+
+/** `tell` is given each event, within the step that makes it. */
+export const make = (settings: QueueSettings, tell: (event: NewEvent, now: number) => void) => {
   const entries = new Map<JobId, Entry>()
+  const counts = new Map<JobStatus, number>()
   const waiting = WaitingLines.make<Entry>()
   const idle = IdleWorkers.make(waiting)
   const holds = new Map<WorkerId, Set<Entry>>()
-  let sequence = 0
+  let position = 0
 
   const leaseMs = Duration.toMillis(settings.lease)
 
+  const count = (status: JobStatus, by: number): void => {
+    counts.set(status, (counts.get(status) ?? 0) + by)
+  }
+
   const change = (entry: Entry, changes: Change): void => {
     const { status: from } = entry.job
-    if (changes.status !== undefined && !canBecome(from, changes.status)) {
-      throw new Error(`bug: job ${entry.job.id} is ${from} and cannot become ${changes.status}`)
+    if (changes.status !== undefined) {
+      if (!canBecome(from, changes.status)) {
+        throw new Error(`bug: job ${entry.job.id} is ${from} and cannot become ${changes.status}`)
+      }
+      count(from, -1)
+      count(changes.status, 1)
     }
     entry.job = { ...entry.job, ...changes }
   }
+
+  /** Tells what a job has become; `more` is what the event says beside that. */
+  const say = (entry: Entry, type: JobEventType, now: number, more: Partial<NewEvent> = {}): void => {
+    const { attempt, customer_id, id, service_required, status, workflow_id } = entry.job
+    const { requirement_class } = entry
+    const event: NewEvent = {
+      at: DateTime.makeUnsafe(now),
+      type,
+      job_id: id,
+      status,
+      attempt,
+      service_required,
+      ...(customer_id === null ? {} : { customer_id }),
+      ...(workflow_id === null ? {} : { workflow_id }),
+      ...(requirement_class === undefined ? {} : { requirement_class }),
+      ...more
+    }
+    tell(event, now)
+  }
+
+  const holderOf = ({ lease }: Entry): Partial<NewEvent> => (lease === null ? {} : { worker_id: lease.worker })
+
+  /** How the attempt ended that held the job. */
+  const endOf = ({ lease }: Entry, outcome: AttemptOutcome): Partial<NewEvent> =>
+    lease === null ? {} : { worker_id: lease.worker, outcome }
 
   const isAvoiding = ({ avoids }: Entry, worker: WorkerId, now: number): boolean =>
     avoids !== null && avoids.worker === worker && now < avoids.until
 
   const insertWaiting = (entry: Entry, now: number): void => {
-    waiting.insert(entry)
+    waiting.insert(entry, now)
     const { avoids } = entry
     idle.wakeFor(entry.line, now, avoids !== null && isAvoiding(entry, avoids.worker, now) ? avoids.worker : undefined)
   }
@@ -100,33 +144,41 @@ export const make = (settings: QueueSettings) => {
     if (delay <= 0) insertWaiting(entry, now)
   }
 
-  const finish = (entry: Entry, status: JobStatus, now: number, changes: Change): void => {
+  const end = (entry: Entry, status: FinalStatus, now: number, changes: Change, more: Partial<NewEvent>): void => {
     if (entry.job.status === "pending") waiting.remove(entry)
     letGo(entry)
     entry.due = null
+    entry.archived = false
     change(entry, { ...changes, status, finished_at: DateTime.makeUnsafe(now) })
+    say(entry, `job.${status}`, now, more)
   }
 
   const handBack = (entry: Entry, now: number): void => {
+    const more = endOf(entry, "returned")
     PastAttempts.keepEnded(entry.past, entry.job, DateTime.makeUnsafe(now), null)
     toWaiting(entry, now, 0, {})
+    say(entry, "job.requeued", now, more)
   }
 
   const fail = (entry: Entry, now: number, error: JobError, retry: Retry | null): void => {
-    if (retry === null) return finish(entry, "failed", now, { error })
+    const more = { ...endOf(entry, PastAttempts.outcomeOf(error)), error }
+    if (retry === null) return end(entry, "failed", now, { error }, more)
     if (retry.elsewhere === true && entry.lease !== null) {
       entry.avoids = { worker: entry.lease.worker, until: now + elsewhereFor }
     }
     PastAttempts.keepEnded(entry.past, entry.job, DateTime.makeUnsafe(now), error)
     const retry_count = entry.job.retry_count + (retry.usesRetry ? 1 : 0)
     toWaiting(entry, now, Duration.toMillis(retry.delay), { error, retry_count })
+    say(entry, "job.requeued", now, more)
   }
 
   const isExpired = ({ job }: Entry, now: number): boolean =>
     job.expires_at !== null && DateTime.toEpochMillis(job.expires_at) <= now
 
-  const expire = (entry: Entry, now: number): void =>
-    finish(entry, "expired", now, { error: { kind: "Expired", message: "waited past expires_at" } })
+  const expire = (entry: Entry, now: number): void => {
+    const error: JobError = { kind: "Expired", message: "waited past expires_at" }
+    end(entry, "expired", now, { error }, { error })
+  }
 
   const isHeldBy = ({ job, nonce }: Entry, fence: Fence): boolean =>
     isHeld(job.status) && job.attempt === fence.attempt && nonce === fence.nonce
@@ -135,69 +187,141 @@ export const make = (settings: QueueSettings) => {
   const overTimeAt = ({ assigned_at, timeout_ms }: Job): number =>
     assigned_at === null || timeout_ms === null ? Infinity : DateTime.toEpochMillis(assigned_at) + timeout_ms
 
+  /** A place in lists, which rises with time; also a sequence of submits. */
+  const nextPosition = (now: number): number => {
+    position = Math.max(position + 1, Math.floor(now) * 1_000)
+    return position
+  }
+
+  const add = (job: Job, request: JobRequest, text: string, ranked: JobRequest, now: number): Entry => {
+    const entry: Entry = {
+      job,
+      sequence: nextPosition(now),
+      rank: rank(ranked, now, settings.priorityStep),
+      base: WaitingLines.baseOf(request),
+      line: "",
+      requirement_class: undefined,
+      request: text,
+      nonce: null,
+      lease: null,
+      ended: null,
+      due: job.status === "scheduled" && request.run_at !== null ? DateTime.toEpochMillis(request.run_at) : null,
+      avoids: null,
+      past: PastAttempts.none(),
+      archived: false
+    }
+    entries.set(job.id, entry)
+    count(job.status, 1)
+    if (entry.due === null) insertWaiting(entry, now)
+    return entry
+  }
+
+  /** Gives a waiting job that nothing keeps from this worker to it. */
+  const give = (entry: Entry, worker: WorkerId, nonce: string, now: number): Job => {
+    entry.nonce = nonce
+    entry.ended = null
+    entry.lease = { worker, until: now + leaseMs }
+    holds.set(worker, (holds.get(worker) ?? new Set()).add(entry))
+    change(entry, {
+      status: "assigned",
+      attempt: entry.job.attempt + 1,
+      worker_id: worker,
+      assigned_at: DateTime.makeUnsafe(now)
+    })
+    say(entry, "job.assigned", now, { worker_id: worker })
+    return entry.job
+  }
+
   return {
     entries,
+    waiting,
     idle,
-    change,
     isExpired,
     expire,
-    finish,
     fail,
     handBack,
     tellFenced,
 
+    /** How many jobs have one of these statuses. */
+    countOf: (...statuses: ReadonlyArray<JobStatus>): number =>
+      statuses.reduce((sum, status) => sum + (counts.get(status) ?? 0), 0),
+
     store: (id: JobId, request: JobRequest, text: string, now: number): Entry => {
-      const due = request.run_at === null ? 0 : DateTime.toEpochMillis(request.run_at)
-      const entry: Entry = {
-        job: asSubmitted(id, request, due > now ? "scheduled" : "pending", DateTime.makeUnsafe(now)),
-        sequence: ++sequence,
-        rank: rank(request, now, settings.priorityStep),
-        line: WaitingLines.lineOf(request),
-        request: text,
-        nonce: null,
-        lease: null,
-        ended: null,
-        due: due > now ? due : null,
-        avoids: null,
-        past: PastAttempts.none()
-      }
-      entries.set(id, entry)
-      if (entry.due === null) insertWaiting(entry, now)
+      const isLater = request.run_at !== null && DateTime.toEpochMillis(request.run_at) > now
+      const job = asSubmitted(id, request, isLater ? "scheduled" : "pending", DateTime.makeUnsafe(now))
+      const entry = add(job, request, text, request, now)
+      say(entry, "job.submitted", now)
       return entry
     },
 
+    /** Takes a failed job in that only the archive knows. */
+    revive: (failed: Job, now: number): Entry => {
+      const request = requestOf(failed)
+      const job: Job = {
+        ...failed,
+        status: "pending",
+        retry_count: 0,
+        worker_id: null,
+        progress: null,
+        assigned_at: null,
+        started_at: null,
+        finished_at: null
+      }
+      const entry = add(job, request, canonical(request), { ...request, run_at: null, workflow_datetime: null }, now)
+      say(entry, "job.retried", now)
+      return entry
+    },
+
+    forget: (entry: Entry): void => {
+      entries.delete(entry.job.id)
+      count(entry.job.status, -1)
+    },
+
+    /** A worker that offers this claims: jobs wait in other lines from now on when it names more than others did. */
+    meet: (offer: WaitingLines.Offer, now: number): void => {
+      for (const entry of waiting.meet(offer, now)) insertWaiting(entry, now)
+    },
+
     /** Gives the next job that may go to this worker to it. */
-    give: (worker: WorkerId, offer: WaitingLines.Offer, nonce: string, now: number): Job | undefined => {
+    giveNext: (worker: WorkerId, offer: WaitingLines.Offer, nonce: string, now: number): Job | undefined => {
       for (let head = waiting.next(offer); head !== undefined; head = waiting.next(offer)) {
         if (isExpired(head, now)) {
           expire(head, now)
           continue
         }
         waiting.remove(head)
-        if (isAvoiding(head, worker, now)) {
-          head.due = now + stepsAside
-          change(head, { status: "scheduled" })
-          continue
-        }
-        head.nonce = nonce
-        head.ended = null
-        head.lease = { worker, until: now + leaseMs }
-        holds.set(worker, (holds.get(worker) ?? new Set()).add(head))
-        change(head, {
-          status: "assigned",
-          attempt: head.job.attempt + 1,
-          worker_id: worker,
-          assigned_at: DateTime.makeUnsafe(now)
-        })
-        return head.job
+        if (!isAvoiding(head, worker, now)) return give(head, worker, nonce, now)
+        head.due = now + stepsAside
+        change(head, { status: "scheduled" })
+        say(head, "job.deferred", now, { worker_id: worker })
       }
       return undefined
+    },
+
+    start: (entry: Entry, now: number): void => {
+      if (!canBecome(entry.job.status, "processing")) return
+      change(entry, { status: "processing", started_at: DateTime.makeUnsafe(now) })
+      say(entry, "job.started", now, holderOf(entry))
+    },
+
+    progress: (entry: Entry, progress: Progress, now: number): void => {
+      change(entry, { progress })
+      say(entry, "job.progress", now, { ...holderOf(entry), progress })
+    },
+
+    complete: (entry: Entry, result: unknown, now: number): void =>
+      end(entry, "completed", now, { result, error: null }, endOf(entry, "completed")),
+
+    cancel: (entry: Entry, now: number): void => {
+      tellFenced(entry)
+      end(entry, "cancelled", now, {}, endOf(entry, "cancelled"))
     },
 
     promote: (entry: Entry, now: number): void => {
       entry.due = null
       change(entry, { status: "pending" })
       insertWaiting(entry, now)
+      say(entry, "job.promoted", now)
     },
 
     /** Lets a job that has failed for good start over. */
@@ -205,6 +329,7 @@ export const make = (settings: QueueSettings) => {
       PastAttempts.keepFinal(entry.past, entry.job)
       entry.avoids = null
       toWaiting(entry, now, 0, { retry_count: 0, finished_at: null })
+      say(entry, "job.retried", now)
     },
 
     /** The job that this attempt holds. */
@@ -214,6 +339,10 @@ export const make = (settings: QueueSettings) => {
     },
 
     isHeldBy,
+
+    /** The worker that is not given the job for now. */
+    avoidedBy: (entry: Entry, now: number): WorkerId | null =>
+      entry.avoids !== null && isAvoiding(entry, entry.avoids.worker, now) ? entry.avoids.worker : null,
 
     heldByWorker: (worker: WorkerId): ReadonlyArray<Entry> => [...(holds.get(worker) ?? [])],
 
@@ -228,3 +357,5 @@ export const make = (settings: QueueSettings) => {
     }
   }
 }
+
+export type MemoryJobs = ReturnType<typeof make>

@@ -24,7 +24,7 @@ const keepLast = <Value>(values: Array<Value>, value: Value, most: number): void
 }
 
 /** How an attempt ended that did with this error. */
-const outcomeOf = (error: JobError | null): AttemptOutcome =>
+export const outcomeOf = (error: JobError | null): AttemptOutcome =>
   error?.kind === "Timeout" ? "timed_out" : error?.kind === "Lost" ? "lost" : "failed"
 
 /** The attempt that holds the job or ended it; none while it waits. */
