@@ -1,6 +1,7 @@
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import { TestClock } from "effect/testing"
 import * as AcceptingSuite from "./AcceptingSuite.ts"
+import * as GroupsSuite from "./GroupsSuite.ts"
 import * as HeartbeatStoreSuite from "./HeartbeatStoreSuite.ts"
 import * as WorkerChecksSuite from "./WorkerChecksSuite.ts"
 import * as WorkerRepositorySuite from "./WorkerRepositorySuite.ts"
@@ -11,3 +12,4 @@ WorkerRepositorySuite.suite("memory", memory)
 WorkerChecksSuite.suite("memory", memory)
 HeartbeatStoreSuite.suite("memory", memory)
 AcceptingSuite.suite("memory", memory)
+GroupsSuite.suite("memory", memory)

@@ -16,7 +16,12 @@ import { departed } from "./migrations/0005_departed.ts"
 import * as PgFailure from "./PgFailure.ts"
 
 const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({ "0001_registry": registry, "0002_kinds": kinds, "0003_archive": archive }),
+  loader: Migrator.fromRecord({
+    "0001_registry": registry,
+    "0002_kinds": kinds,
+    "0003_archive": archive,
+    "0005_departed": departed
+  }),
   table: "muster_migrations"
 })
 

@@ -8,6 +8,7 @@
 import { NewWorker, Worker, WorkerId, type WorkerStanding } from "@muster/core/worker/Worker"
 import { LiveTwin, WorkerAlreadyExists, WorkerNotFound } from "@muster/core/worker/WorkerErrors"
 import { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
+import { rememberedAtMost, rememberedFor } from "@muster/core/worker/WorkerGroup"
 import { Duration, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
@@ -16,6 +17,7 @@ import * as CapabilityKey from "./CapabilityKey.ts"
 import { repository } from "./PgFailure.ts"
 import { ago } from "./StoreTime.ts"
 import * as WorkerCensus from "./WorkerCensus.ts"
+import * as WorkerGroups from "./WorkerGroups.ts"
 
 /** A worker as it is read: timestamps come as `Date`, json as its value. */
 const Row = Schema.Struct({
@@ -141,14 +143,35 @@ const make = Effect.gen(function* () {
   })
 
   /**
-   * Two statements: a beat in flight holds the row of last_heartbeats, the first waits for it, and only a statement
+   * Several statements: a beat in flight holds the row of last_heartbeats, the first waits for it, and only a statement
    * that begins after that sees what the beat has put into the history.
    */
   const remove = (id: WorkerId) =>
     Effect.gen(function* () {
-      const removed = yield* sql`DELETE FROM workers WHERE id = ${id} RETURNING id`
+      // What the other tables hold goes when the statement ends; it still reads them.
+      const removed = yield* sql`
+        WITH removed AS (
+          DELETE FROM workers WHERE id = ${id} RETURNING *
+        )
+        INSERT INTO departed_workers (
+          id, capacity, capabilities, machine_id, capability_key, machine_key, last_heartbeat_at, gone_at
+        )
+        SELECT r.id, r.capacity, r.capabilities, r.machine_id, s.capability_key, s.machine_key, l.at, clock_timestamp()
+        FROM removed r JOIN worker_status s ON s.worker_id = r.id JOIN last_heartbeats l ON l.worker_id = r.id
+        ON CONFLICT (id) DO UPDATE SET (
+          capacity, capabilities, machine_id, capability_key, machine_key, last_heartbeat_at, gone_at
+        ) = ROW (
+          excluded.capacity, excluded.capabilities, excluded.machine_id, excluded.capability_key, excluded.machine_key,
+          excluded.last_heartbeat_at, excluded.gone_at
+        )
+        RETURNING id`
       if (removed.length === 0) return false
       yield* sql`DELETE FROM past_heartbeats WHERE worker_id = ${id}`
+      yield* sql`
+        DELETE FROM departed_workers WHERE gone_at <= greatest(
+          ${ago(sql, Duration.fromInputUnsafe(rememberedFor))},
+          (SELECT gone_at FROM departed_workers ORDER BY gone_at DESC OFFSET ${rememberedAtMost}::int LIMIT 1)
+        )`
       return true
     }).pipe(sql.withTransaction)
 
@@ -239,40 +262,45 @@ const make = Effect.gen(function* () {
   })
 
   const census = yield* WorkerCensus.make
+  const { counted, ...groups } = yield* WorkerGroups.make
 
   return WorkerRepository.of({
     insert: Effect.fn("PgWorkerRepository.insert")(function* (worker) {
-      const stored = yield* insert(worker).pipe(repository("WorkerRepository.insert"))
+      const stored = yield* insert(worker).pipe(repository("WorkerRepository.insert"), counted)
       if (Option.isNone(stored)) return yield* new WorkerAlreadyExists({ id: worker.id })
       return stored.value
     }),
     replace: Effect.fn("PgWorkerRepository.replace")((worker, unless) =>
-      replace(worker, unless).pipe(repository("WorkerRepository.replace"))
+      replace(worker, unless).pipe(repository("WorkerRepository.replace"), counted)
     ),
     find: Effect.fn("PgWorkerRepository.find")((id) => find(id).pipe(repository("WorkerRepository.find"))),
     list: Effect.fn("PgWorkerRepository.list")(({ after, limit, status }) =>
       list({ after, limit, status }).pipe(repository("WorkerRepository.list"))
     ),
-    remove: Effect.fn("PgWorkerRepository.remove")((id) => remove(id).pipe(repository("WorkerRepository.remove"))),
+    remove: Effect.fn("PgWorkerRepository.remove")((id) =>
+      remove(id).pipe(repository("WorkerRepository.remove"), counted)
+    ),
     move: Effect.fn("PgWorkerRepository.move")((id, from, to) =>
-      move({ id, from, to }).pipe(repository("WorkerRepository.move"))
+      move({ id, from, to }).pipe(repository("WorkerRepository.move"), counted)
     ),
     activatePending: activatePending().pipe(
       Effect.map(({ ids }) => ids),
       repository("WorkerRepository.activatePending", checkLimit),
+      counted,
       Effect.withSpan("PgWorkerRepository.activatePending")
     ),
     markStale: Effect.fn("PgWorkerRepository.markStale")((timeout, brake) =>
-      markStale({ timeout, brake }).pipe(repository("WorkerRepository.markStale", checkLimit))
+      markStale({ timeout, brake }).pipe(repository("WorkerRepository.markStale", checkLimit), counted)
     ),
     reactivateOffline: Effect.fn("PgWorkerRepository.reactivateOffline")((timeout) =>
       reactivateOffline(timeout).pipe(
         Effect.map(({ ids }) => ids),
-        repository("WorkerRepository.reactivateOffline", checkLimit)
+        repository("WorkerRepository.reactivateOffline", checkLimit),
+        counted
       )
     ),
     setStanding: Effect.fn("PgWorkerRepository.setStanding")((id, standing) =>
-      setStanding({ id, standing }).pipe(repository("WorkerRepository.setStanding"))
+      setStanding({ id, standing }).pipe(repository("WorkerRepository.setStanding"), counted)
     ),
     standings: Effect.fn("PgWorkerRepository.standings")((ids) =>
       standings(ids).pipe(
@@ -281,6 +309,7 @@ const make = Effect.gen(function* () {
       )
     ),
     ...census,
+    ...groups,
     ping: sql`SELECT 1 FROM workers LIMIT 1`.pipe(
       repository("WorkerRepository.ping"),
       Effect.asVoid,

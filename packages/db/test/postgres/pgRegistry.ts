@@ -27,5 +27,6 @@ export const passTime = Effect.fnUntraced(function* (duration: Duration.Input) {
   yield* sql`UPDATE worker_status SET status_changed_at = status_changed_at - ${age}`
   yield* sql`UPDATE last_heartbeats SET at = at - ${age}`
   yield* sql`UPDATE past_heartbeats SET at = at - ${age}`
+  yield* sql`UPDATE departed_workers SET gone_at = gone_at - ${age}, last_heartbeat_at = last_heartbeat_at - ${age}`
   yield* TestClock.adjust(duration)
 }, Effect.orDie)

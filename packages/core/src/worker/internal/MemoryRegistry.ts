@@ -7,6 +7,7 @@ import { matches } from "../../job/Matching.ts"
 import { type NewWorker, Worker, type WorkerId, type WorkerStatus } from "../Worker.ts"
 import { LiveTwin, WorkerAlreadyExists, WorkerNotFound } from "../WorkerErrors.ts"
 import { HeartbeatStore } from "./HeartbeatStore.ts"
+import * as MemoryGroups from "./MemoryGroups.ts"
 import { WorkerRepository } from "./WorkerRepository.ts"
 
 interface Row {
@@ -26,6 +27,7 @@ const moveTo = (row: Row, status: WorkerStatus, now: number): Worker => {
 
 const makeRepository = Effect.gen(function* () {
   const rows = yield* Rows
+  const groups = MemoryGroups.make(rows)
 
   const moveAll = (from: WorkerStatus, to: WorkerStatus, when: (row: Row, now: number) => boolean) =>
     Effect.map(Clock.currentTimeMillis, (now) =>
@@ -51,6 +53,7 @@ const makeRepository = Effect.gen(function* () {
       return Effect.fail(new LiveTwin({ id: next.id, instance_id: known, last_heartbeat_at }))
     }
     row.worker = new Worker({ ...row.worker, ...next })
+    groups.came(row.worker)
     if (another) moveTo(row, "pending", now)
     return Effect.succeed(row.worker)
   }
@@ -68,6 +71,7 @@ const makeRepository = Effect.gen(function* () {
           status_changed_at: at
         })
         rows.set(worker.id, { worker: stored, beats: [] })
+        groups.came(stored)
         return Effect.succeed(stored)
       }),
 
@@ -85,7 +89,12 @@ const makeRepository = Effect.gen(function* () {
           .slice(0, limit)
       ),
 
-    remove: (id) => Effect.sync(() => rows.delete(id)),
+    remove: (id) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const row = rows.get(id)
+        if (row !== undefined) groups.left(row, now)
+        return rows.delete(id)
+      }),
 
     move: (id, from, to) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -150,6 +159,11 @@ const makeRepository = Effect.gen(function* () {
       Effect.sync(() =>
         [...rows.values()].some(({ worker }) => worker.capabilities.job_types.includes(service_required))
       ),
+
+    groups: ({ machines }) => Effect.map(Clock.currentTimeMillis, (now) => groups.groups(machines, now)),
+
+    glimpses: (machines, wanted) =>
+      Effect.map(Clock.currentTimeMillis, (now) => groups.glimpses(machines, wanted, now)),
 
     ping: Effect.void
   })

@@ -9,6 +9,7 @@ import { Context, type Duration, type Effect, type Option } from "effect"
 import type { JobFacts } from "../../job/Matching.ts"
 import type { NewWorker, Worker, WorkerId, WorkerStanding, WorkerStatus } from "../Worker.ts"
 import type { LiveTwin, RepositoryError, WorkerAlreadyExists, WorkerNotFound } from "../WorkerErrors.ts"
+import type { GroupId, WorkerGlimpse, WorkerGroup } from "../WorkerGroup.ts"
 
 export interface ListWorkers {
   readonly status?: WorkerStatus | undefined
@@ -37,6 +38,19 @@ export interface Acceptance {
   readonly registered: number
 }
 
+/** How `groups` is asked. */
+export interface GroupsRequest {
+  /** Machines that a job names: workers on them are groups of their own. */
+  readonly machines: ReadonlyArray<string>
+  /** Counted after this call, not before. Without it the counts may be a second old. */
+  readonly fresh?: boolean | undefined
+}
+
+/** So many workers of a group, at most. */
+export interface Wanted extends GroupId {
+  readonly limit: number
+}
+
 export class WorkerRepository extends Context.Service<
   WorkerRepository,
   {
@@ -58,7 +72,7 @@ export class WorkerRepository extends Context.Service<
     /** Workers by id. */
     readonly list: (request: ListWorkers) => Effect.Effect<ReadonlyArray<Worker>, RepositoryError>
 
-    /** Removes a worker and its heartbeats; `false` when there was none. */
+    /** Removes a worker and its heartbeats, and remembers for a day that it was there; `false` when there was none. */
     readonly remove: (id: WorkerId) => Effect.Effect<boolean, RepositoryError>
 
     /** Compare-and-set: none when the stored status is no longer `from`. */
@@ -107,6 +121,22 @@ export class WorkerRepository extends Context.Service<
 
     /** Whether any registered worker accepts a job type, for whomever and whatever else it asks; may be a second old. */
     readonly acceptsType: (service_required: string) => Effect.Effect<boolean, RepositoryError>
+
+    /**
+     * The workers there are, and those unregistered within the last day, in groups. What was done through this layer
+     * before the call is counted. Takes as long as there are kinds, workers that are not open or not healthy, and workers
+     * on the machines asked about.
+     */
+    readonly groups: (request: GroupsRequest) => Effect.Effect<ReadonlyArray<WorkerGroup>, RepositoryError>
+
+    /**
+     * Some workers of these groups, in no special order, as they are now: one that has left its group since is missing.
+     * `machines` as the groups were asked for.
+     */
+    readonly glimpses: (
+      machines: ReadonlyArray<string>,
+      wanted: ReadonlyArray<Wanted>
+    ) => Effect.Effect<ReadonlyArray<WorkerGlimpse>, RepositoryError>
 
     /** Fails when the registry could not answer now. */
     readonly ping: Effect.Effect<void, RepositoryError>
