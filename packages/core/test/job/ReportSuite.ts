@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
-import { tickBound } from "@muster/core/job/internal/MemoryJobQueue"
+import { tickBound } from "@muster/core/job/internal/MemoryTick"
 import type { Fence } from "@muster/core/job/Job"
 import {
   claim,

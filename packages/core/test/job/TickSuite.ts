@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { request } from "@muster/core/job/Job"
-import { tickBound } from "@muster/core/job/internal/MemoryJobQueue"
+import { tickBound } from "@muster/core/job/internal/MemoryTick"
 import {
   claim,
   claimedIds,
@@ -252,7 +252,7 @@ export const tickSuite = (layer: QueueLayer): void => {
       assert.strictEqual((yield* Effect.flip(queue.complete(completed!.fence, 1)))._tag, "LeaseLost")
       assert.strictEqual((yield* Effect.flip(queue.cancel(jobId("failed"))))._tag, "JobNotFound")
       assert.deepStrictEqual(
-        (yield* queue.list({ limit: 10 })).jobs.map(({ id }) => id),
+        (yield* queue.list({ limit: 10 })).jobs.map(({ job }) => job.id),
         [jobId("waiting")]
       )
       assert.strictEqual((yield* submit("completed", { payload: "another" })).status, "pending")
