@@ -37,10 +37,9 @@ export const make = Effect.fnUntraced(function* (find: Find): Effect.fn.Return<F
           answerAll(questions, (id) => Exit.succeed(Option.fromUndefinedOr(found.get(id))))
           return Effect.void
         }
-        const failed = Exit.failCause(exit.cause)
-        answerAll(questions, () => failed)
         // The others would wait as long to hear the same.
-        return Effect.map(Queue.clear(waiting), (others) => answerAll(others, () => failed))
+        const failed = Exit.failCause(exit.cause)
+        return Effect.map(Queue.clear(waiting), (others) => answerAll([...questions, ...others], () => failed))
       }),
       Effect.onInterrupt(() => Effect.sync(() => answerAll(questions, () => Exit.interrupt())))
     )

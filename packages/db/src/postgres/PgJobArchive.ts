@@ -30,7 +30,11 @@ const Counts = Schema.Struct({ jobs: Schema.Int, events: Schema.Int })
 
 const finishedStatuses = JobStatus.literals.filter(isFinished)
 
-const iso = (at: DateTime.Utc | null): string | null => (at === null ? null : DateTime.formatIso(at))
+const iso = (at: DateTime.Utc): string => DateTime.formatIso(at)
+const isoOfEnd = ({ finished_at }: Job): string => (finished_at === null ? "" : iso(finished_at))
+
+/** No name is empty, so the empty text stands for none: the client sends no array in which all may be null. */
+const orEmpty = (name: string | null | undefined): string => name ?? ""
 
 /** One end of each job: a statement cannot store two of the same. */
 const latest = (jobs: ReadonlyArray<FinishedJob>): ReadonlyArray<FinishedJob> => {
@@ -57,16 +61,19 @@ const make = Effect.gen(function* () {
           queue, id, position, status, service_required, customer_id, workflow_id, worker_id, created_at, finished_at,
           attempt, job
         )
-        SELECT ${queue}, given.* FROM unnest(
+        SELECT
+          ${queue}, id, position, status, service_required, nullif(customer_id, ''), nullif(workflow_id, ''),
+          nullif(worker_id, ''), created_at, finished_at, attempt, job
+        FROM unnest(
           ${of(({ id }) => id)}::text[],
           ${ends.map(({ position }) => position)}::bigint[],
           ${of(({ status }) => status)}::text[],
           ${of(({ service_required }) => service_required)}::text[],
-          ${of(({ customer_id }) => customer_id)}::text[],
-          ${of(({ workflow_id }) => workflow_id)}::text[],
-          ${of(({ worker_id }) => worker_id)}::text[],
+          ${of(({ customer_id }) => orEmpty(customer_id))}::text[],
+          ${of(({ workflow_id }) => orEmpty(workflow_id))}::text[],
+          ${of(({ worker_id }) => orEmpty(worker_id))}::text[],
           ${of(({ created_at }) => iso(created_at))}::timestamptz[],
-          ${of(({ finished_at }) => iso(finished_at))}::timestamptz[],
+          ${of(isoOfEnd)}::timestamptz[],
           ${of(({ attempt }) => attempt)}::int[],
           ${of((job) => JSON.stringify(job))}::text[]
         ) AS given (
@@ -166,17 +173,19 @@ const make = Effect.gen(function* () {
         RETURNING queue
       ), stored AS (
         INSERT INTO archived_events (queue, ms, seq, index, log, at, type, job_id, worker_id, data)
-        SELECT moved.queue, given.* FROM moved CROSS JOIN unnest(
+        SELECT
+          moved.queue, ms, seq, index, log, at, type, nullif(job_id, ''), nullif(worker_id, ''), data
+        FROM moved CROSS JOIN unnest(
           ${positions.map(({ ms }) => String(ms))}::bigint[],
           ${positions.map(({ seq }) => String(seq))}::bigint[],
           ${positions.map(({ index }) => index)}::int[],
           ${positions.map(({ log }) => log)}::text[],
           ${of(({ at }) => iso(at))}::timestamptz[],
           ${of(({ type }) => type)}::text[],
-          ${of(({ job_id = null }) => job_id)}::text[],
-          ${of(({ worker_id = null }) => worker_id)}::text[],
+          ${of(({ job_id }) => orEmpty(job_id))}::text[],
+          ${of(({ worker_id }) => orEmpty(worker_id))}::text[],
           ${of((event) => JSON.stringify(event))}::text[]
-        ) AS given
+        ) AS given (ms, seq, index, log, at, type, job_id, worker_id, data)
         ON CONFLICT DO NOTHING
       )
       SELECT 1 FROM moved`.pipe(Effect.map((rows) => rows.length === 1))
