@@ -1,8 +1,12 @@
 /**
- * Whether the broker could take and give jobs now: not whether its process lives, but whether its stores answer.
+ * Whether the broker could take and give jobs now: not whether its process lives, but whether its stores answer. What is
+ * merely not well is said beside it, and does not make it unready.
  */
-import { Duration, Effect } from "effect"
-import { JobQueue } from "./job/internal/JobQueue.ts"
+import { type DateTime, Duration, Effect } from "effect"
+import { Overview } from "./diagnosis/Overview.ts"
+import type { MemoryFigures } from "./diagnosis/QueueMemory.ts"
+import { EventSettings } from "./event/EventSettings.ts"
+import { JobQueue, type QueueCounts } from "./job/internal/JobQueue.ts"
 import type { StorageError } from "./job/JobErrors.ts"
 import { WorkerRepository } from "./worker/internal/WorkerRepository.ts"
 import type { RepositoryError } from "./worker/WorkerErrors.ts"
@@ -13,13 +17,32 @@ export interface StoreState {
   readonly detail: string | null
 }
 
+/** What an operator asks next. Null is what could not be read in time, or does not apply. */
+export interface Figures {
+  readonly jobs: QueueCounts | null
+  readonly waiting: {
+    /** When the job that waits longest was submitted; null when none waits. */
+    readonly oldest_at: DateTime.Utc | null
+    /** Waiting jobs that no claiming worker matches. */
+    readonly unserved_jobs: number
+  } | null
+  readonly memory: MemoryFigures | null
+  readonly log: { readonly entries: number; readonly bytes: number; readonly limit_bytes: number } | null
+}
+
 export interface Readiness {
   readonly ready: boolean
   readonly registry: StoreState
   readonly queue: StoreState
+  /** What works and is worth a look, a sentence each. */
+  readonly degraded: ReadonlyArray<string>
+  readonly figures: Figures
 }
 
 const patience = Duration.seconds(2)
+
+/** Memory that will be short within this time is worth a word. */
+const soon = Duration.toSeconds(Duration.hours(1))
 
 const stateOf = (ping: Effect.Effect<void, RepositoryError | StorageError>): Effect.Effect<StoreState> =>
   ping.pipe(
@@ -31,10 +54,49 @@ const stateOf = (ping: Effect.Effect<void, RepositoryError | StorageError>): Eff
     Effect.catch((error) => Effect.succeed<StoreState>({ ok: false, detail: error.detail }))
   )
 
+const figures = Effect.gen(function* () {
+  const overview = yield* Overview
+  const { maxBytes } = yield* EventSettings
+  const known = <A, E>(read: Effect.Effect<A, E>): Effect.Effect<A | null> => Effect.orElseSucceed(read, () => null)
+  const { jobs, log, memory, waiting } = yield* Effect.all(
+    {
+      jobs: known(overview.counts),
+      waiting: known(overview.waiting),
+      memory: known(overview.memory),
+      log: known(overview.log)
+    },
+    { concurrency: "unbounded" }
+  )
+  return {
+    jobs,
+    waiting: waiting && { oldest_at: waiting.oldest_at, unserved_jobs: waiting.unserved.jobs },
+    memory,
+    log: log && { entries: log.entries, bytes: log.bytes, limit_bytes: maxBytes }
+  } satisfies Figures
+})
+
+const degradations = ({ log, memory, waiting }: Figures): ReadonlyArray<string> => [
+  ...(memory !== null && memory.short_in_s !== null && memory.short_in_s <= soon
+    ? [`memory will be short in ${Math.ceil(memory.short_in_s / 60)} min`]
+    : []),
+  ...(log !== null && log.bytes >= log.limit_bytes ? ["the event log is full: progress is left out of it"] : []),
+  ...(waiting !== null && waiting.unserved_jobs > 0
+    ? [`jobs wait that no claiming worker matches: ${waiting.unserved_jobs}`]
+    : [])
+]
+
 /** Asks both stores, for at most 2 s. */
 export const check = Effect.gen(function* () {
   const workers = yield* WorkerRepository
   const jobs = yield* JobQueue
-  const [registry, queue] = yield* Effect.all([stateOf(workers.ping), stateOf(jobs.ping)], { concurrency: 2 })
-  return { ready: registry.ok && queue.ok, registry, queue } satisfies Readiness
+  const [registry, queue, known] = yield* Effect.all([stateOf(workers.ping), stateOf(jobs.ping), figures], {
+    concurrency: 3
+  })
+  return {
+    ready: registry.ok && queue.ok,
+    registry,
+    queue,
+    degraded: degradations(known),
+    figures: known
+  } satisfies Readiness
 })

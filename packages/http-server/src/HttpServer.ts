@@ -2,6 +2,9 @@
  * The HTTP server of Muster, short of the socket it listens on: whoever runs it brings an `HttpServer` and the stores.
  * Provide the stores outside of these layers, so that all of the process shares them.
  */
+import * as BrokerChecks from "@muster/core/diagnosis/BrokerChecks"
+import * as BrokerMetrics from "@muster/core/diagnosis/BrokerMetrics"
+import * as Overview from "@muster/core/diagnosis/Overview"
 import type { Ports } from "@muster/core/Ports"
 import { ByteSize, Effect, type FileSystem, Layer, type Path, References, Tracer } from "effect"
 import {
@@ -20,6 +23,7 @@ import { HttpSettings } from "./HttpSettings.ts"
 import * as LocalOrigin from "./LocalOrigin.ts"
 import { answer } from "./ProblemAnswer.ts"
 import * as RefuseUnasked from "./RefuseUnasked.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
@@ -29,17 +33,21 @@ import * as WrongMethods from "./routes/WrongMethods.ts"
 
 /** What stands between every request and its route. */
 const door = HttpRouter.middleware(
-  Effect.map(HttpSettings, (settings) => {
+  Effect.gen(function* () {
+    const settings = yield* HttpSettings
+    const counted = yield* RequestMetrics.make
     const isLocal = LocalOrigin.check(settings)
     const isAuthorized = Authorization.check(settings)
     const isReadable = RequestBody.check(settings)
     const answerFailures = Fallback.answerFailures(settings)
     return (route: Parameters<typeof answerFailures>[0]) =>
-      answerFailures(
-        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-          const problem = isLocal(request) ?? isAuthorized(request) ?? isReadable(request)
-          return problem === undefined ? route : answer(problem)
-        })
+      counted(
+        answerFailures(
+          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+            const problem = isLocal(request) ?? isAuthorized(request) ?? isReadable(request)
+            return problem === undefined ? route : answer(problem)
+          })
+        )
       )
   }),
   { global: true }
@@ -65,10 +73,13 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = 
   HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }),
   DocumentRoutes.layer,
   WrongMethods.layer,
-  door
+  door,
+  // What this server says of itself.
+  BrokerChecks.layer,
+  BrokerMetrics.layer
 ).pipe(
   Layer.provide([WorkerRoutes.layer, JobRoutes.layer, SystemRoutes.layer]),
-  Layer.provide([RefuseUnasked.layer, bodyLimit, spans])
+  Layer.provide([RefuseUnasked.layer, bodyLimit, spans, Overview.layer])
 )
 
 /**
