@@ -297,9 +297,10 @@ export class JobQueue extends Context.Service<
 
     /**
      * Takes a failed job in again that only the archive knows: it waits at once, as after a retry, at the end of its
-     * priority's line; its attempts go on counting from where they were.
+     * priority's line; its attempts go on counting from where they were. It keeps its place in lists: elsewhere it would
+     * be in them twice while the archive still has its old end.
      */
-    readonly revive: (job: Job) => Effect.Effect<Job, JobAlreadyExists | StorageError>
+    readonly revive: (failed: Placed) => Effect.Effect<Job, JobAlreadyExists | StorageError>
 
     /** The attempts of a job, oldest first; the last 100 of them. */
     readonly attempts: (id: JobId) => Effect.Effect<Option.Option<ReadonlyArray<Attempt>>, StorageError>

@@ -220,11 +220,11 @@ const make = Effect.gen(function* () {
         return meant.length
       }),
 
-    revive: (job) =>
+    revive: (failed) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        entries.has(job.id)
-          ? Effect.fail(new JobAlreadyExists({ id: job.id }))
-          : Effect.succeed(jobs.revive(job, now).job)
+        entries.has(failed.job.id)
+          ? Effect.fail(new JobAlreadyExists({ id: failed.job.id }))
+          : Effect.succeed(jobs.revive(failed, now).job)
       ),
 
     giveBackAll: (worker) =>

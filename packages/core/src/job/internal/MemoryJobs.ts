@@ -22,7 +22,7 @@ import {
 import type { QueueSettings } from "../QueueSettings.ts"
 import { rank } from "../Rank.ts"
 import * as IdleWorkers from "./IdleWorkers.ts"
-import type { Retry } from "./JobQueue.ts"
+import type { Placed, Retry } from "./JobQueue.ts"
 import * as PastAttempts from "./PastAttempts.ts"
 import * as WaitingLines from "./WaitingLines.ts"
 
@@ -193,10 +193,17 @@ export const make = (settings: QueueSettings, tell: (event: NewEvent, now: numbe
     return position
   }
 
-  const add = (job: Job, request: JobRequest, text: string, ranked: JobRequest, now: number): Entry => {
+  const add = (
+    job: Job,
+    request: JobRequest,
+    text: string,
+    ranked: JobRequest,
+    now: number,
+    sequence = nextPosition(now)
+  ): Entry => {
     const entry: Entry = {
       job,
-      sequence: nextPosition(now),
+      sequence,
       rank: rank(ranked, now, settings.priorityStep),
       base: WaitingLines.baseOf(request),
       line: "",
@@ -255,10 +262,10 @@ export const make = (settings: QueueSettings, tell: (event: NewEvent, now: numbe
     },
 
     /** Takes a failed job in that only the archive knows. */
-    revive: (failed: Job, now: number): Entry => {
-      const request = requestOf(failed)
+    revive: (failed: Placed, now: number): Entry => {
+      const request = requestOf(failed.job)
       const job: Job = {
-        ...failed,
+        ...failed.job,
         status: "pending",
         retry_count: 0,
         worker_id: null,
@@ -267,7 +274,8 @@ export const make = (settings: QueueSettings, tell: (event: NewEvent, now: numbe
         started_at: null,
         finished_at: null
       }
-      const entry = add(job, request, canonical(request), { ...request, run_at: null, workflow_datetime: null }, now)
+      const ranked = { ...request, run_at: null, workflow_datetime: null }
+      const entry = add(job, request, canonical(request), ranked, now, Number(failed.position))
       say(entry, "job.retried", now)
       return entry
     },
