@@ -10,6 +10,7 @@ import * as UnreadableRequests from "@muster/http-server/UnreadableRequests"
 import { Layer } from "effect"
 import { HttpServer, type HttpServerError } from "effect/http"
 import { createServer } from "node:http"
+import * as ProcessMetrics from "./ProcessMetrics.ts"
 import * as WorkerLayers from "./WorkerLayers.ts"
 
 export interface Address {
@@ -23,7 +24,7 @@ const keepAliveTimeout = 65_000
 
 /** Listens with the layer, and gives the address it listens on. Provide the stores outside, so that all share them. */
 export const layer = (address: Address): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.mergeAll(WorkerLayers.httpRoutes, WorkerScheduler.layer, JobScheduler.layer).pipe(
+  Layer.mergeAll(WorkerLayers.httpRoutes, WorkerScheduler.layer, JobScheduler.layer, ProcessMetrics.layer).pipe(
     Layer.provideMerge(
       NodeHttpServer.layer(() => UnreadableRequests.answered(createServer({ keepAliveTimeout })), {
         ...address,

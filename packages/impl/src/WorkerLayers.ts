@@ -10,6 +10,8 @@ import * as Redis from "@muster/db/redis/Redis"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
+import * as Diagnosis from "@muster/core/diagnosis/Diagnosis"
+import * as MetricSources from "@muster/core/diagnosis/MetricSources"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
@@ -23,14 +25,19 @@ import type { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
 import { Clock, Deferred, Duration, Effect, Fiber, Layer, type Redacted, Ref } from "effect"
+import * as StoreDiagnosis from "./StoreDiagnosis.ts"
+
+/** Where the parts of one server put what they say of themselves. */
+const selfKnowledge = Layer.mergeAll(Diagnosis.layer, MetricSources.layer)
 
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
   MemoryJobQueue.layer,
   JobArchive.layerNone,
-  MassLossBrake.layer
-)
+  MassLossBrake.layer,
+  StoreDiagnosis.inMemory
+).pipe(Layer.provideMerge(selfKnowledge))
 
 /** How long a start waits for its stores; what is slower, or away, is waited for in the background. */
 const patience = Duration.seconds(3)
@@ -107,23 +114,31 @@ const redisReport = prepare(
 
 /** Workers and heartbeats in PostgreSQL. Can be built while it is away; the schema follows when it is there. */
 export const postgresRegistry = (databaseUrl: Redacted.Redacted): Layer.Layer<WorkerRepository | HeartbeatStore> =>
-  Layer.mergeAll(PgWorkerRepository.layer, PgHeartbeatStore.layer, migrations).pipe(
+  Layer.mergeAll(PgWorkerRepository.layer, PgHeartbeatStore.layer, migrations, StoreDiagnosis.postgres).pipe(
     Layer.provide(Postgres.layer({ url: databaseUrl }))
+  )
+
+const onRedis = (redisUrl: Redacted.Redacted, beside: Layer.Layer<never, never, Redis.Redis>) =>
+  Layer.mergeAll(redisReport, beside).pipe(
+    Layer.provideMerge(RedisJobQueue.layer),
+    Layer.provide(RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(redisUrl))))
   )
 
 /** Jobs in Redis. Can be built while it is away; fails on one that answers and would not keep the jobs. */
 export const redisQueue = (redisUrl: Redacted.Redacted): Layer.Layer<JobQueue, StorageError> =>
-  redisReport.pipe(
-    Layer.provideMerge(RedisJobQueue.layer),
-    Layer.provide(RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(redisUrl))))
-  )
+  onRedis(redisUrl, Layer.empty)
 
 /** Workers in PostgreSQL, jobs in Redis. */
 export const production = (options: {
   readonly databaseUrl: Redacted.Redacted
   readonly redisUrl: Redacted.Redacted
 }): Layer.Layer<Ports, StorageError> =>
-  Layer.mergeAll(postgresRegistry(options.databaseUrl), redisQueue(options.redisUrl), MassLossBrake.layer)
+  Layer.mergeAll(
+    postgresRegistry(options.databaseUrl),
+    // A server also says how its Redis is; of its many workers nobody asks that.
+    onRedis(options.redisUrl, StoreDiagnosis.redis),
+    MassLossBrake.layer
+  ).pipe(Layer.provideMerge(selfKnowledge))
 
 /** Every route, for an `HttpServer` of your own. Needs the stores. */
 export const httpRoutes = HttpServer.layer

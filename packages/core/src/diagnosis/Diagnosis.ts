@@ -23,7 +23,19 @@ export interface Diagnosis {
 const patience = Duration.millis(2_500)
 
 /** The areas, from what everything else stands on to what stands on it. */
-const areas = ["node", "configuration", "server", "token", "clock", "postgres", "redis", "queue", "workers", "webhooks"]
+const areas = [
+  "node",
+  "configuration",
+  "server",
+  "token",
+  "clock",
+  "stores",
+  "postgres",
+  "redis",
+  "queue",
+  "workers",
+  "webhooks"
+]
 
 const areaOf = (name: string): number => {
   const at = areas.indexOf(name.split(".", 1).join())

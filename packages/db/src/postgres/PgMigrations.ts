@@ -15,15 +15,17 @@ import { archive } from "./migrations/0003_archive.ts"
 import { departed } from "./migrations/0005_departed.ts"
 import * as PgFailure from "./PgFailure.ts"
 
-const migrate = Migrator.make({})({
-  loader: Migrator.fromRecord({
-    "0001_registry": registry,
-    "0002_kinds": kinds,
-    "0003_archive": archive,
-    "0005_departed": departed
-  }),
-  table: "muster_migrations"
-})
+const migrations = {
+  "0001_registry": registry,
+  "0002_kinds": kinds,
+  "0003_archive": archive,
+  "0005_departed": departed
+}
+
+const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "muster_migrations" })
+
+/** The numbers of all there are. */
+export const ids: ReadonlyArray<number> = Object.keys(migrations).map((name) => Number.parseInt(name, 10))
 
 /** A migration may have to rewrite a large table, and wait for another server that does. */
 const limit = Duration.minutes(10)
