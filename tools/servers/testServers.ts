@@ -8,6 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { Redis } from "ioredis"
 import { randomBytes } from "node:crypto"
 import { inject } from "vitest"
+import { startAzurite as startOwnAzurite } from "./Azurite.ts"
 import { type PostgresOptions, startPostgres as startOwnPostgres } from "./Postgres.ts"
 import { type RedisOptions, startRedis as startOwnRedis } from "./Redis.ts"
 import type { OwnServer } from "./ServerProcess.ts"
@@ -83,3 +84,6 @@ export const startRedis = (options?: RedisOptions): Effect.Effect<ScopedServer, 
 /** A PostgreSQL of one's own, to be killed and restarted at will. */
 export const startPostgres = (options?: PostgresOptions): Effect.Effect<ScopedServer, never, Scope.Scope> =>
   scoped(() => startOwnPostgres(options))
+
+/** An Azurite of one's own. */
+export const startAzurite: Effect.Effect<ScopedServer, never, Scope.Scope> = scoped(startOwnAzurite)

@@ -1,0 +1,44 @@
+/** How assets are called: by job, attempt and content, so that no two contents share a name. */
+import { type Asset, AssetFileName } from "@muster/core/connector/Asset"
+import type { AssetContent } from "@muster/core/connector/AssetStore"
+import { JobId } from "@muster/core/job/Job"
+import { Schema } from "effect"
+import type { Spooled } from "./Spool.ts"
+
+/** So many characters of the hash tell contents apart. */
+const telling = 32
+
+/** Where jobs' assets and inputs are, below the root of a store. */
+const jobs = "jobs"
+const inputs = "inputs"
+
+const isFileName = Schema.is(AssetFileName)
+const isJobId = Schema.is(JobId)
+
+const assetOf = (type: Asset["type"], folder: string, file_name: string, spooled: Spooled): Asset => ({
+  type,
+  file_name,
+  file_path: `${folder}/${file_name}`,
+  content_type: spooled.content_type,
+  size: spooled.size,
+  sha256: spooled.sha256
+})
+
+/** The asset that spooled content becomes. */
+export const ofJob = (type: Asset["type"], job: AssetContent["job"], spooled: Spooled): Asset =>
+  assetOf(
+    type,
+    `${jobs}/${job.id}`,
+    `${job.id}-${job.attempt}-${spooled.sha256.slice(0, telling)}.${spooled.extension}`,
+    spooled
+  )
+
+export const ofInput = (type: Asset["type"], spooled: Spooled): Asset =>
+  assetOf(type, inputs, `${spooled.sha256}.${spooled.extension}`, spooled)
+
+/** Where an asset of a job is; undefined for what cannot be one. */
+export const pathOfJob = (job: string, file_name: string): string | undefined =>
+  isJobId(job) && isFileName(file_name) ? `${jobs}/${job}/${file_name}` : undefined
+
+export const pathOfInput = (file_name: string): string | undefined =>
+  isFileName(file_name) ? `${inputs}/${file_name}` : undefined

@@ -1,0 +1,124 @@
+/**
+ * Assets in a container of Azure Blob Storage, in blocks, so that large ones need little memory. Waits, within reason,
+ * until a CDN in front of it has them. Source: document 003.
+ */
+import {
+  type BlobDownloadResponseParsed,
+  BlobServiceClient,
+  RestError,
+  StorageSharedKeyCredential
+} from "@azure/storage-blob"
+import type { Asset } from "@muster/core/connector/Asset"
+import { AssetStore } from "@muster/core/connector/AssetStore"
+import { Duration, Effect, FileSystem, Layer, Option, Path, Redacted, Schedule, Stream } from "effect"
+import { HttpClient } from "effect/http"
+import { failed } from "./Spool.ts"
+import * as Storing from "./Storing.ts"
+
+export interface AzureSettings {
+  readonly account: string
+  readonly key: Redacted.Redacted
+  readonly container: string
+  /** Of another cloud or a double; the account's own when left out. */
+  readonly endpoint?: string | undefined
+  /** Host or URL of a CDN that serves the container. */
+  readonly cdnUrl?: string | undefined
+  /** Where contents wait until they are stored. */
+  readonly folder: string
+}
+
+const blockSize = 8 * 1024 * 1024
+const blocksAtOnce = 4
+const callWithin = Duration.minutes(10)
+
+/** How often and after how long a CDN is asked. */
+const cdnTries = 30
+const cdnPause = Duration.seconds(2)
+
+const isMissing = (error: unknown): boolean => error instanceof RestError && error.statusCode === 404
+
+/** What Azure says, without the request it says it about: that carries the credentials. */
+const words = (error: unknown): string =>
+  error instanceof RestError ? (error.code ?? `status ${error.statusCode}`) : "it does not answer"
+
+const asFailure = (error: unknown) =>
+  failed(`Azure storage: ${words(error)}`)(new Error(error instanceof Error ? error.message.split("\n")[0] : "unknown"))
+
+const call = <A>(run: (signal: AbortSignal) => Promise<A>) =>
+  Effect.tryPromise({ try: run, catch: (error) => error }).pipe(
+    Effect.timeoutOrElse({ duration: callWithin, orElse: () => Effect.fail(new Error("timed out") as unknown) })
+  )
+
+const cdnBase = (cdnUrl: string): string =>
+  (/^https?:\/\//.test(cdnUrl) ? cdnUrl : `https://${cdnUrl}`).replace(/\/+$/, "")
+
+/** Keeps assets in a container that is there; `ping` says when it is not. */
+export const layer = (
+  settings: AzureSettings
+): Layer.Layer<AssetStore, never, FileSystem.FileSystem | Path.Path | HttpClient.HttpClient> =>
+  Layer.effect(
+    AssetStore,
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const http = yield* HttpClient.HttpClient
+      const { account, cdnUrl, container, endpoint, folder, key } = settings
+      const service = new BlobServiceClient(
+        endpoint ?? `https://${account}.blob.core.windows.net`,
+        new StorageSharedKeyCredential(account, Redacted.value(key)),
+        { retryOptions: { maxTries: 2 } }
+      )
+      const blobs = service.getContainerClient(container)
+      yield* Effect.ignore(files.makeDirectory(folder, { recursive: true }), { log: "Warn" })
+
+      const awaitCdn = Effect.fnUntraced(function* (base: string, asset: Asset) {
+        const url = `${base}/${asset.file_path.split("/").map(encodeURIComponent).join("/")}`
+        const there = http.head(url).pipe(
+          Effect.timeout("10 seconds"),
+          Effect.flatMap(({ status }) => (status === 200 ? Effect.void : Effect.fail(status)))
+        )
+        yield* there.pipe(
+          Effect.retry({ times: cdnTries - 1, schedule: Schedule.spaced(cdnPause) }),
+          Effect.catch(() => Effect.logWarning(`${asset.file_name} is stored, and not yet at the CDN`))
+        )
+      })
+
+      const contentOf = (reply: BlobDownloadResponseParsed) =>
+        reply.readableStreamBody === undefined
+          ? Stream.empty
+          : Stream.fromAsyncIterable(reply.readableStreamBody as AsyncIterable<Uint8Array>, asFailure)
+
+      return yield* Storing.make(folder, {
+        put: (from, path) =>
+          Effect.asVoid(
+            call((abortSignal) =>
+              blobs.getBlockBlobClient(path).uploadFile(from.path, {
+                blockSize,
+                concurrency: blocksAtOnce,
+                abortSignal,
+                blobHTTPHeaders: { blobContentType: from.content_type }
+              })
+            )
+          ).pipe(Effect.mapError(asFailure)),
+
+        open: (path) =>
+          call((abortSignal) => blobs.getBlockBlobClient(path).download(0, undefined, { abortSignal })).pipe(
+            Effect.map((reply) =>
+              Option.some({
+                content_type: reply.contentType ?? "application/octet-stream",
+                size: reply.contentLength ?? 0,
+                content: contentOf(reply)
+              })
+            ),
+            Effect.catchIf(isMissing, () => Effect.succeedNone),
+            Effect.mapError(asFailure)
+          ),
+
+        published: cdnUrl === undefined ? undefined : (asset) => awaitCdn(cdnBase(cdnUrl), asset),
+
+        ping: call((abortSignal) => blobs.getProperties({ abortSignal })).pipe(
+          Effect.asVoid,
+          Effect.mapError(asFailure)
+        )
+      })
+    })
+  )

@@ -1,0 +1,77 @@
+import { BlobServiceClient, StorageSharedKeyCredential } from "@azure/storage-blob"
+import { NodeServices } from "@effect/platform-node"
+import * as AzureAssetStore from "@muster/connectors/assets/AzureAssetStore"
+import { AssetStore } from "@muster/core/connector/AssetStore"
+import { JobId } from "@muster/core/job/Job"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Redacted, Stream } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
+import * as Azurite from "../../../../tools/servers/Azurite.ts"
+import { startAzurite } from "../../../../tools/servers/testServers.ts"
+import { png, suite } from "./AssetStoreSuite.ts"
+
+const container = "assets"
+
+const azurite = Effect.gen(function* () {
+  const server = yield* startAzurite
+  const credential = new StorageSharedKeyCredential(Azurite.account, Azurite.key)
+  const service = new BlobServiceClient(server.url, credential)
+  yield* Effect.promise(() => service.getContainerClient(container).createIfNotExists())
+  return server
+})
+
+const settings = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  const folder = yield* files.makeTempDirectoryScoped({ prefix: "muster-assets-" })
+  return { account: Azurite.account, key: Redacted.make(Azurite.key), container, folder }
+})
+
+const job = { id: JobId.make("j"), attempt: 1 }
+
+describe("assets in Azure", () => {
+  const layer = Layer.unwrap(
+    Effect.gen(function* () {
+      const server = yield* azurite
+      return AzureAssetStore.layer({ ...(yield* settings), endpoint: server.url })
+    })
+  ).pipe(Layer.provide([NodeServices.layer, FetchHttpClient.layer]), Layer.orDie)
+  suite(layer)
+
+  it.live("say what is wrong, and never the key", () =>
+    Effect.gen(function* () {
+      const server = yield* azurite
+      const given = { ...(yield* settings), endpoint: server.url }
+      const failureOf = (over: Partial<AzureAssetStore.AzureSettings>) =>
+        Effect.flatMap(AssetStore, (store) => Effect.flip(store.ping)).pipe(
+          Effect.provide(AzureAssetStore.layer({ ...given, ...over }))
+        )
+      const missing = yield* failureOf({ container: "elsewhere" })
+      assert.match(missing.detail, /ContainerNotFound|status 404/)
+      const wrong = Redacted.make(Buffer.from("no key").toString("base64"))
+      assert.match((yield* failureOf({ key: wrong })).detail, /AuthorizationFailure|AuthenticationFailed|status 403/)
+      yield* server.kill
+      const away = yield* failureOf({})
+      assert.notInclude(JSON.stringify(away) + String(away.cause), Azurite.key)
+    }).pipe(Effect.scoped, Effect.provide([NodeServices.layer, FetchHttpClient.layer]))
+  )
+
+  it.live("are stored whether or not the CDN has them", () =>
+    Effect.gen(function* () {
+      const server = yield* azurite
+      const asked: Array<string> = []
+      const cdn = HttpClient.make((request) =>
+        Effect.sync(() => {
+          asked.push(`${request.method} ${request.url}`)
+          return HttpClientResponse.fromWeb(request, new Response(null, { status: asked.length < 2 ? 404 : 200 }))
+        })
+      )
+      const given = { ...(yield* settings), endpoint: server.url, cdnUrl: "cdn.example.org" }
+      const store = yield* AssetStore.pipe(
+        Effect.provide(AzureAssetStore.layer(given)),
+        Effect.provideService(HttpClient.HttpClient, cdn)
+      )
+      const asset = yield* store.save({ job, type: "image", content: Stream.make(png) })
+      assert.deepStrictEqual(asked, Array(2).fill(`HEAD https://cdn.example.org/${asset.file_path}`))
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+})
