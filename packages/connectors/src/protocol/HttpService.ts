@@ -1,0 +1,181 @@
+/**
+ * A service that is reached by HTTP: what the documents call HTTPConnector. One attempt of a job is here: a request is
+ * tried again a few times where nothing can be done twice by it; all else is the retry of the job. Source: document
+ * 003.
+ */
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { Clock, DateTime, Duration, Effect, Schedule, Schema, Stream } from "effect"
+import { HttpClient, type HttpClientRequest, type HttpClientResponse } from "effect/http"
+import * as HttpFailure from "./HttpFailure.ts"
+
+export interface HttpServiceSettings {
+  /** How the service is called in messages. */
+  readonly name: string
+  /** How long one request may take, until its answer is read whole. */
+  readonly timeout: Duration.Duration
+  /** Tries after the first one, within one attempt of a job. */
+  readonly maxRetries: number
+  /** Bytes of an answer that is read into memory. */
+  readonly maxAnswerBytes?: number | undefined
+  /** What the service says about an error, from the body of its answer. */
+  readonly wordsOf?: ((body: unknown) => string | undefined) | undefined
+}
+
+export interface HttpService {
+  /** Sends a request and decodes its JSON answer. */
+  readonly json: <A, I>(
+    request: HttpClientRequest.HttpClientRequest,
+    schema: Schema.Codec<A, I>
+  ) => Effect.Effect<A, ConnectorFailure>
+  /** Sends a request and gives its answer, whose status was good, to be read within the scope of the caller. */
+  readonly open: (
+    request: HttpClientRequest.HttpClientRequest
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ConnectorFailure>
+  /** Sends a request and gives the content of its answer, at most `maxAnswerBytes` of it. */
+  readonly bytes: (
+    request: HttpClientRequest.HttpClientRequest
+  ) => Effect.Effect<{ readonly content: Uint8Array; readonly content_type: string | undefined }, ConnectorFailure>
+}
+
+const defaultMaxAnswer = 64 * 1024 * 1024
+const errorBodyBytes = 64 * 1024
+/** A wait that is worth making inside an attempt; a longer one is left to the queue. */
+const shortWait = Duration.seconds(2)
+
+const between = Schedule.jittered(Schedule.exponential("250 millis"))
+
+/** A failure, and whether the request may be sent again. */
+interface Refusal {
+  readonly failure: ConnectorFailure
+  readonly mayRepeat: boolean
+}
+
+/** Services spell their errors in one of these ways. */
+const usualWords = (body: unknown): string | undefined => {
+  if (typeof body === "string") return body
+  if (typeof body !== "object" || body === null) return undefined
+  const { detail, error, message, title } = body as Readonly<Record<string, unknown>>
+  for (const said of [error, message, detail, title]) {
+    if (typeof said === "string") return said
+    if (typeof said === "object" && said !== null) {
+      const inner: string | undefined = usualWords(said)
+      if (inner !== undefined) return inner
+    }
+  }
+  return undefined
+}
+
+const asJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // A page of a proxy says nothing to anybody.
+    return /^\s*</.test(text) ? undefined : text
+  }
+}
+
+/** The first bytes of an answer, and whether there were more. */
+const readBytes = (response: HttpClientResponse.HttpClientResponse, most: number) =>
+  Effect.suspend(() => {
+    const parts: Array<Uint8Array> = []
+    let size = 0
+    const enough = Stream.runForEachWhile(response.stream, (bytes) =>
+      Effect.sync(() => {
+        parts.push(bytes)
+        size += bytes.length
+        return size <= most
+      })
+    )
+    return Effect.map(enough, () => ({ bytes: Buffer.concat(parts).subarray(0, most), isWhole: size <= most }))
+  })
+
+export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) {
+  const client = yield* HttpClient.HttpClient
+  const { maxAnswerBytes = defaultMaxAnswer, maxRetries, name, timeout, wordsOf = usualWords } = settings
+
+  const protocolError = (message: string) =>
+    new ConnectorFailure({ kind: "ProtocolError", message: `${name} ${message}` })
+
+  const refused = Effect.fnUntraced(function* (
+    response: HttpClientResponse.HttpClientResponse,
+    isSafe: boolean
+  ): Effect.fn.Return<never, Refusal> {
+    const body = yield* readBytes(response, errorBodyBytes).pipe(
+      Effect.map(({ bytes }) => bytes.toString()),
+      Effect.orElseSucceed(() => "")
+    )
+    const now = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
+    const after = HttpFailure.retryAfter(response.headers["retry-after"], now)
+    const failure = HttpFailure.ofStatus(name, response.status, wordsOf(asJson(body)) ?? "", after)
+    const soon = after === undefined || Duration.isLessThanOrEqualTo(after, shortWait)
+    const transient = failure.kind === "ServiceUnavailable" || failure.kind === "Timeout"
+    if (soon && transient && after !== undefined) yield* Effect.sleep(after)
+    return yield* Effect.fail({ failure, mayRepeat: isSafe && transient && soon })
+  })
+
+  /** One request to its last byte, again where that does no harm. */
+  const exchange = <A>(
+    request: HttpClientRequest.HttpClientRequest,
+    read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>
+  ) => {
+    const isSafe = request.method === "GET" || request.method === "HEAD"
+    return client.execute(request).pipe(
+      Effect.mapError((error): Refusal => ({
+        failure: HttpFailure.ofTransport(name, error),
+        mayRepeat: isSafe || HttpFailure.neverSent(error)
+      })),
+      Effect.flatMap((response) =>
+        response.status >= 200 && response.status < 300 ? read(response) : refused(response, isSafe)
+      ),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () =>
+          Effect.fail<Refusal>({
+            failure: new ConnectorFailure({
+              kind: "Timeout",
+              message: `${name} did not answer within ${Duration.format(timeout)}`
+            }),
+            mayRepeat: isSafe
+          })
+      }),
+      Effect.retry({ times: maxRetries, while: ({ mayRepeat }) => mayRepeat, schedule: between }),
+      Effect.mapError(({ failure }) => failure)
+    )
+  }
+
+  const content = (request: HttpClientRequest.HttpClientRequest) =>
+    exchange(request, (response) =>
+      readBytes(response, maxAnswerBytes).pipe(
+        Effect.mapError((): Refusal => ({
+          failure: protocolError("broke its answer off"),
+          mayRepeat: request.method === "GET"
+        })),
+        Effect.flatMap(({ bytes, isWhole }) =>
+          isWhole
+            ? Effect.succeed({ content: bytes as Uint8Array, content_type: response.headers["content-type"] })
+            : Effect.fail<Refusal>({
+                failure: protocolError(`answered more than ${maxAnswerBytes} bytes`),
+                mayRepeat: false
+              })
+        )
+      )
+    )
+
+  return {
+    bytes: content,
+
+    open: (request) => exchange(request, Effect.succeed),
+
+    json: Effect.fnUntraced(function* <A, I>(request: HttpClientRequest.HttpClientRequest, schema: Schema.Codec<A, I>) {
+      const { content: bytes, content_type } = yield* content(request)
+      const text = Buffer.from(bytes).toString()
+      const parsed = yield* Effect.try({
+        try: (): unknown => JSON.parse(text),
+        catch: () => protocolError(`answered ${content_type ?? "something"} that is not JSON`)
+      })
+      return yield* Schema.decodeUnknownEffect(schema)(parsed).pipe(
+        Effect.mapError((error) => protocolError(`answered something unexpected: ${error.message.slice(0, 300)}`))
+      )
+    })
+  } satisfies HttpService as HttpService
+})

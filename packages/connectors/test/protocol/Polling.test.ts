@@ -1,0 +1,80 @@
+import { untilDone } from "@muster/connectors/protocol/Polling"
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Option } from "effect"
+import { TestClock } from "effect/testing"
+
+const work = (doneAfter: number, tries?: number) => {
+  const seen = { asked: 0, cancelled: 0 }
+  const poll = untilDone({
+    ask: Effect.sync(() => (++seen.asked > doneAfter ? Option.some("result") : Option.none())),
+    every: Duration.seconds(5),
+    tries,
+    cancel: Effect.sync(() => void seen.cancelled++),
+    what: "the work"
+  })
+  return { seen, poll }
+}
+
+describe("polling", () => {
+  it.effect("asks at once, then every so often, until there is a result", () =>
+    Effect.gen(function* () {
+      const { poll, seen } = work(3)
+      const fiber = yield* Effect.forkChild(poll)
+      yield* TestClock.adjust("14 seconds")
+      assert.strictEqual(seen.asked, 3)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(fiber), "result")
+      assert.deepStrictEqual(seen, { asked: 4, cancelled: 0 })
+    })
+  )
+
+  it.effect("gives up after so many looks, and cancels", () =>
+    Effect.gen(function* () {
+      const { poll, seen } = work(100, 60)
+      const fiber = yield* Effect.forkChild(Effect.flip(poll))
+      yield* TestClock.adjust("5 minutes")
+      const failure = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        [failure.kind, failure.message],
+        ["Timeout", "the work was not done after 60 looks, 5s apart"]
+      )
+      assert.deepStrictEqual(seen, { asked: 60, cancelled: 1 })
+    })
+  )
+
+  it.effect("cancels when it is interrupted, and when asking fails", () =>
+    Effect.gen(function* () {
+      const { poll, seen } = work(100)
+      const fiber = yield* Effect.forkChild(poll)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(seen.cancelled, 1)
+      let cancelled = 0
+      const failing = untilDone({
+        ask: Effect.fail(new ConnectorFailure({ kind: "ProtocolError", message: "no" })),
+        every: Duration.seconds(1),
+        cancel: Effect.sync(() => void cancelled++),
+        what: "the work"
+      })
+      assert.strictEqual((yield* Effect.flip(failing)).message, "no")
+      assert.strictEqual(cancelled, 1)
+    })
+  )
+
+  it.effect("does not wait long for a cancel that hangs", () =>
+    Effect.gen(function* () {
+      const poll = untilDone({
+        ask: Effect.succeedNone,
+        every: Duration.seconds(1),
+        cancel: Effect.never,
+        what: "the work"
+      })
+      const fiber = yield* Effect.forkChild(poll)
+      yield* TestClock.adjust("1 second")
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(stopping)
+    })
+  )
+})
