@@ -1,27 +1,44 @@
 /** Work that a service takes on and is asked about until it ends; whoever stops waiting stops the work. */
-import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Duration, Effect, Exit, Option } from "effect"
+import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
+import { Clock, Duration, Effect, Exit, Option } from "effect"
 
 /** How long a service is given to hear that its work is not wanted any more. */
 const cancelWithin = Duration.seconds(5)
 
+/** The work goes on while nobody can be asked about it, and was paid for: so asking goes on for a while too. */
+const patience = Duration.minutes(5)
+
+const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavailable", "Timeout", "RateLimited"])
+
+/** How the work ended; none while it goes on. */
+export type Looked<A> = Option.Option<Effect.Effect<A, ConnectorFailure>>
+
 /**
- * Asks until `ask` gives a result. Failures that `ask` has after its own tries end it. `cancel` is called when the
- * waiting is interrupted or ends in a failure, because the work may still go on; it is not called after a result.
+ * Asks until the work has ended. A question that fails is asked again for five minutes when the failure may pass.
+ * `cancel` is called when the waiting is interrupted or ends in a failure of asking, because the work may still go on.
  */
 export const untilDone = <A, R, R2>(options: {
-  readonly ask: Effect.Effect<Option.Option<A>, ConnectorFailure, R>
+  readonly ask: Effect.Effect<Looked<A>, ConnectorFailure, R>
   readonly every: Duration.Duration
   /** Questions at most; undefined asks as long as it is let. */
   readonly tries?: number | undefined
   readonly cancel: Effect.Effect<unknown, unknown, R2>
   readonly what: string
-}): Effect.Effect<A, ConnectorFailure, R | R2> =>
-  Effect.gen(function* () {
+}): Effect.Effect<A, ConnectorFailure, R | R2> => {
+  const watch = Effect.gen(function* () {
+    let unheardSince: number | undefined
     for (let asked = 0; options.tries === undefined || asked < options.tries; asked++) {
       if (asked > 0) yield* Effect.sleep(options.every)
-      const result = yield* options.ask
-      if (Option.isSome(result)) return result.value
+      const now = yield* Clock.currentTimeMillis
+      const looked = yield* options.ask.pipe(
+        Effect.tap(() => Effect.sync(() => void (unheardSince = undefined))),
+        Effect.catch((failure) => {
+          unheardSince ??= now
+          const isOver = now - unheardSince >= Duration.toMillis(patience)
+          return isOver || !passing.has(failure.kind) ? Effect.fail(failure) : Effect.succeedNone
+        })
+      )
+      if (Option.isSome(looked)) return looked.value
     }
     return yield* new ConnectorFailure({
       kind: "Timeout",
@@ -34,3 +51,15 @@ export const untilDone = <A, R, R2>(options: {
         : options.cancel.pipe(Effect.timeout(cancelWithin), Effect.ignore({ log: "Debug" }))
     )
   )
+  return Effect.flatten(watch)
+}
+
+/**
+ * Submits work and watches it. The submit itself is not interrupted, so that what was taken on is always known and can
+ * be cancelled.
+ */
+export const submitAndPoll = <T, A, R, R2>(
+  submit: Effect.Effect<T, ConnectorFailure, R>,
+  watch: (taken: T) => Effect.Effect<A, ConnectorFailure, R2>
+): Effect.Effect<A, ConnectorFailure, R | R2> =>
+  Effect.uninterruptibleMask((restore) => Effect.flatMap(submit, (taken) => restore(watch(taken))))

@@ -7,7 +7,7 @@ import { TestClock } from "effect/testing"
 const work = (doneAfter: number, tries?: number) => {
   const seen = { asked: 0, cancelled: 0 }
   const poll = untilDone({
-    ask: Effect.sync(() => (++seen.asked > doneAfter ? Option.some("result") : Option.none())),
+    ask: Effect.sync(() => (++seen.asked > doneAfter ? Option.some(Effect.succeed("result")) : Option.none())),
     every: Duration.seconds(5),
     tries,
     cancel: Effect.sync(() => void seen.cancelled++),
@@ -59,6 +59,48 @@ describe("polling", () => {
       })
       assert.strictEqual((yield* Effect.flip(failing)).message, "no")
       assert.strictEqual(cancelled, 1)
+    })
+  )
+
+  it.effect("asks on while the service is away, for five minutes", () =>
+    Effect.gen(function* () {
+      const away = new ConnectorFailure({ kind: "ServiceUnavailable", message: "away" })
+      let asked = 0
+      let back = false
+      const poll = untilDone({
+        ask: Effect.suspend(() => {
+          asked++
+          return back ? Effect.succeed(Option.some(Effect.succeed("result"))) : Effect.fail(away)
+        }),
+        every: Duration.seconds(10),
+        cancel: Effect.void,
+        what: "the work"
+      })
+      const fiber = yield* Effect.forkChild(poll)
+      yield* TestClock.adjust("4 minutes")
+      assert.strictEqual(asked, 25)
+      back = true
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* Fiber.join(fiber), "result")
+      back = false
+      const other = yield* Effect.forkChild(Effect.flip(poll))
+      yield* TestClock.adjust("5 minutes")
+      assert.strictEqual(yield* Fiber.join(other), away)
+    })
+  )
+
+  it.effect("work that ended badly is not cancelled", () =>
+    Effect.gen(function* () {
+      const bad = new ConnectorFailure({ kind: "Rejected", message: "no" })
+      let cancelled = 0
+      const poll = untilDone({
+        ask: Effect.succeedSome(Effect.fail(bad)),
+        every: Duration.seconds(10),
+        cancel: Effect.sync(() => void cancelled++),
+        what: "the work"
+      })
+      assert.strictEqual(yield* Effect.flip(poll), bad)
+      assert.strictEqual(cancelled, 0)
     })
   )
 

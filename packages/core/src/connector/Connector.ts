@@ -13,6 +13,7 @@ import type { InvalidConfiguration } from "../worker/WorkerErrors.ts"
 import type { AssetStore } from "./AssetStore.ts"
 import type { ConnectorFailure } from "./ConnectorFailure.ts"
 import type { QuotaBudget } from "./QuotaBudget.ts"
+import type { RemoteFiles } from "./RemoteFiles.ts"
 
 /** What a connector sees of a job. */
 export type ConnectorJob = Pick<
@@ -42,7 +43,7 @@ export interface RunningConnector {
 }
 
 /** What every connector may use. */
-export type ConnectorServices = AssetStore | QuotaBudget | HttpClient.HttpClient
+export type ConnectorServices = AssetStore | QuotaBudget | RemoteFiles | HttpClient.HttpClient
 
 export interface Connector {
   /** The name by which configuration refers to it. */
