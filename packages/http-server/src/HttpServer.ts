@@ -5,6 +5,7 @@
 import * as BrokerChecks from "@muster/core/diagnosis/BrokerChecks"
 import * as BrokerMetrics from "@muster/core/diagnosis/BrokerMetrics"
 import * as Overview from "@muster/core/diagnosis/Overview"
+import type { EventFeed } from "@muster/core/event/EventFeed"
 import type { Ports } from "@muster/core/Ports"
 import { ByteSize, Effect, type FileSystem, Layer, type Path, References, Tracer } from "effect"
 import {
@@ -22,10 +23,12 @@ import * as Fallback from "./Fallback.ts"
 import { HttpSettings } from "./HttpSettings.ts"
 import * as LocalOrigin from "./LocalOrigin.ts"
 import { answer } from "./ProblemAnswer.ts"
+import * as OpenRequests from "./OpenRequests.ts"
 import * as RefuseUnasked from "./RefuseUnasked.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
+import * as EventRoutes from "./routes/EventRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
 import * as SystemRoutes from "./routes/SystemRoutes.ts"
 import * as WorkerRoutes from "./routes/WorkerRoutes.ts"
@@ -65,11 +68,11 @@ const spans = Layer.effect(
   Effect.map(Tracer.Tracer, (tracer) => tracer !== Tracer.nativeTracer)
 )
 
-/** The stores, and what every HTTP server of a platform brings along. */
-type Needs = Ports | Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
+/** The stores, the reader of their events, and what every HTTP server of a platform brings along. */
+type Needs = Ports | EventFeed | Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
 
-/** Every route of the contract, `/openapi.json` and `/docs`, for a router of one's own. See `routerConfig`. */
-export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = Layer.mergeAll(
+/** Every route of the contract, `/openapi.json` and `/docs`. */
+const everyRoute = Layer.mergeAll(
   HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }),
   DocumentRoutes.layer,
   WrongMethods.layer,
@@ -78,8 +81,14 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = 
   BrokerChecks.layer,
   BrokerMetrics.layer
 ).pipe(
-  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, SystemRoutes.layer]),
+  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, EventRoutes.layer, SystemRoutes.layer]),
   Layer.provide([RefuseUnasked.layer, bodyLimit, spans, Overview.layer])
+)
+
+/** The same for a router of one's own. See `routerConfig`. */
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = Layer.provide(
+  everyRoute,
+  OpenRequests.layer
 )
 
 /**
@@ -88,9 +97,13 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = 
  */
 export const routerConfig = { caseSensitive: true, ignoreDuplicateSlashes: false, maxParamLength: 16 * 1024 }
 
-/** Serves the routes. Requests are not logged one by one: failures are, where they happen. */
-export const layer: Layer.Layer<never, never, HttpServer.HttpServer | Needs> = HttpRouter.serve(routes, {
-  routerConfig,
-  disableLogger: true,
-  disableListenLog: true
-})
+const serving = HttpRouter.serve(everyRoute, { routerConfig, disableLogger: true, disableListenLog: true })
+
+/**
+ * Serves the routes. Requests are not logged one by one: failures are, where they happen. Requests that stay open are
+ * ended before the server stops to listen, so that it need not wait for them.
+ */
+export const layer: Layer.Layer<never, never, HttpServer.HttpServer | Needs> = OpenRequests.endAtStop.pipe(
+  Layer.provideMerge(serving),
+  Layer.provide(OpenRequests.layer)
+)

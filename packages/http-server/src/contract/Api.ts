@@ -3,6 +3,7 @@
  * OpenAPI document are all derived from it.
  */
 import { HttpApi, OpenApi } from "effect/http-api"
+import { EventsApi } from "./EventsApi.ts"
 import { JobsApi } from "./JobsApi.ts"
 import { NothingUnasked } from "./NothingUnasked.ts"
 import { SystemApi } from "./SystemApi.ts"
@@ -37,6 +38,7 @@ const withToken = (document: Record<string, any>) => ({
 export class Api extends HttpApi.make("muster")
   .add(WorkersApi)
   .add(JobsApi)
+  .add(EventsApi)
   .add(SystemApi)
   .middleware(NothingUnasked)
   .annotate(HttpApi.PayloadParseOptions, strict)

@@ -8,6 +8,7 @@ import { DateTime, Schema, SchemaTransformation } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { limit } from "./Limit.ts"
 import * as Problems from "./Problems.ts"
+import { Wait } from "./Wait.ts"
 
 const { fields } = JobRequest
 
@@ -119,9 +120,19 @@ export class JobsApi extends HttpApiGroup.make("jobs")
 
     HttpApiEndpoint.get("get", "/jobs/:id", {
       params: { id: JobId },
+      query: {
+        wait: Schema.optionalKey(
+          Wait.annotate({ description: "Answer when the job has ended, or after this time: `30s`, at most `5m`." })
+        )
+      },
       success: Answer,
-      error: [Problems.JobNotFound, ...Problems.commonOfStores]
-    }).annotate(OpenApi.Summary, "One job"),
+      error: [Problems.JobNotFound, Problems.TooManyStreams, ...Problems.commonOfStores]
+    })
+      .annotate(OpenApi.Summary, "One job, at once or at its end")
+      .annotate(
+        OpenApi.Description,
+        "With `wait`, its `status` says whether it has ended: if not, the time is over, or the server stops; ask again."
+      ),
 
     HttpApiEndpoint.get("attempts", "/jobs/:id/attempts", {
       params: { id: JobId },

@@ -155,6 +155,13 @@ export class StoreUnavailable extends HttpApiError.Problem<StoreUnavailable>()(
   { ...members("StoreUnavailable"), retry_after_s: Schema.Int }
 ) {}
 
+/** The server keeps as many requests open as it takes. */
+export class TooManyStreams extends HttpApiError.Problem<TooManyStreams>()(
+  "TooManyStreams",
+  kind("TooManyStreams", 503, "Too many open streams"),
+  { ...members("TooManyStreams"), retry_after_s: Schema.Int }
+) {}
+
 /** Problems that any route answers, whatever it does. */
 export const common = [
   InvalidRequest,

@@ -6,7 +6,9 @@ import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 import { JobKnown, jobsPerPage, JobStored, type JobSubmission } from "../contract/JobsApi.ts"
+import { answer } from "../ProblemAnswer.ts"
 import * as CoreAnswers from "./CoreAnswers.ts"
+import { atEnd } from "./JobEnds.ts"
 import * as Stores from "./Stores.ts"
 
 const fromWire = (submission: JobSubmission): JobUseCases.Submission => {
@@ -36,7 +38,10 @@ export const layer = HttpApiBuilder.group(
         ),
       list: ({ query }) =>
         JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
-      get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
+      get: ({ params, query }) =>
+        query.wait === undefined
+          ? JobQueries.getJob(params.id).pipe(asJob, answered, withStores)
+          : atEnd(params.id, query.wait).pipe(asJob, Effect.catchTag("TooManyStreams", answer), answered, withStores),
       attempts: ({ params }) =>
         JobQueries.getJobAttempts(params.id).pipe(
           Effect.map((attempts) => ({ attempts })),
