@@ -2,6 +2,7 @@
  * The stores that the use cases stand on, as one type. Whoever runs use cases names this and leaves the ports
  * themselves to the layers that provide them.
  */
+import type { EventFeed } from "./event/EventFeed.ts"
 import type { EventLog } from "./event/internal/EventLog.ts"
 import type { JobArchive } from "./job/internal/JobArchive.ts"
 import type { JobQueue } from "./job/internal/JobQueue.ts"
@@ -9,4 +10,4 @@ import type { HeartbeatStore } from "./worker/internal/HeartbeatStore.ts"
 import type { WorkerRepository } from "./worker/internal/WorkerRepository.ts"
 import type { MassLossBrake } from "./worker/MassLossBrake.ts"
 
-export type Ports = WorkerRepository | HeartbeatStore | JobQueue | EventLog | JobArchive | MassLossBrake
+export type Ports = WorkerRepository | HeartbeatStore | JobQueue | EventLog | EventFeed | JobArchive | MassLossBrake

@@ -1,6 +1,8 @@
 /** A real server on a free loopback port, and a caller that sends exactly what it is told to. */
 import { createServer, request as httpRequest, type OutgoingHttpHeaders } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
+import * as EventFeed from "@muster/core/event/EventFeed"
+import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
@@ -73,7 +75,7 @@ export class TestServer extends Context.Service<
 
 export const stores: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
-  MemoryJobQueue.layer,
+  EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer
 )
 

@@ -12,6 +12,7 @@ import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
 import * as Diagnosis from "@muster/core/diagnosis/Diagnosis"
 import * as MetricSources from "@muster/core/diagnosis/MetricSources"
+import * as EventFeed from "@muster/core/event/EventFeed"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
@@ -33,8 +34,7 @@ const selfKnowledge = Layer.mergeAll(Diagnosis.layer, MetricSources.layer)
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
-  MemoryJobQueue.layer,
-  JobArchive.layerNone,
+  EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer,
   StoreDiagnosis.inMemory
 ).pipe(Layer.provideMerge(selfKnowledge))
@@ -133,12 +133,17 @@ export const production = (options: {
   readonly databaseUrl: Redacted.Redacted
   readonly redisUrl: Redacted.Redacted
 }): Layer.Layer<Ports, StorageError> =>
-  Layer.mergeAll(
-    postgresRegistry(options.databaseUrl),
-    // A server also says how its Redis is; of its many workers nobody asks that.
-    onRedis(options.redisUrl, StoreDiagnosis.redis),
-    MassLossBrake.layer
-  ).pipe(Layer.provideMerge(selfKnowledge))
+  EventFeed.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        postgresRegistry(options.databaseUrl),
+        // A server also says how its Redis is; of its many workers nobody asks that.
+        onRedis(options.redisUrl, StoreDiagnosis.redis),
+        MassLossBrake.layer
+      )
+    ),
+    Layer.provideMerge(selfKnowledge)
+  )
 
 /** Every route, for an `HttpServer` of your own. Needs the stores. */
 export const httpRoutes = HttpServer.layer

@@ -1,6 +1,8 @@
 /** A real server in memory, and the real command run against it. */
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
+import * as EventFeed from "@muster/core/event/EventFeed"
+import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
@@ -18,7 +20,11 @@ const bin = join(import.meta.dirname, "../../bin/muster.js")
 
 export const token = "operator-test-token"
 
-const stores: Layer.Layer<Ports> = Layer.mergeAll(MemoryRegistry.layer, MemoryJobQueue.layer, MassLossBrake.layer)
+const stores: Layer.Layer<Ports> = Layer.mergeAll(
+  MemoryRegistry.layer,
+  EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
+  MassLossBrake.layer
+)
 
 /** Where the server listens. */
 export class ServerUrl extends Context.Service<ServerUrl, string>()("@muster/app/test/operator/ServerUrl") {}

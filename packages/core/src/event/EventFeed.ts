@@ -3,11 +3,19 @@
  * who wait for a job, and rates. However many follow, the log is read once; a follower that does not read costs
  * nothing, and one that reads late takes what it missed from the log.
  */
-import { Context, type Effect, type Stream } from "effect"
+import { Clock, Context, DateTime, Effect, Layer, type Stream } from "effect"
+import { JobArchive } from "../job/internal/JobArchive.ts"
+import { JobQueue } from "../job/internal/JobQueue.ts"
 import type { Job, JobId } from "../job/Job.ts"
 import type { JobNotFound, StorageError } from "../job/JobErrors.ts"
 import type { Event, EventFilter, EventType } from "./Event.ts"
 import type { EventCursor } from "./EventCursor.ts"
+import { EventLog } from "./internal/EventLog.ts"
+import * as EventRing from "./internal/EventRing.ts"
+import * as EventTally from "./internal/EventTally.ts"
+import * as Following from "./internal/Following.ts"
+import * as JobWatchers from "./internal/JobWatchers.ts"
+import * as LogReader from "./internal/LogReader.ts"
 
 export type FeedItem =
   | { readonly _tag: "Event"; readonly event: Event }
@@ -60,3 +68,55 @@ export class EventFeed extends Context.Service<
     readonly lag: Effect.Effect<FeedLag>
   }
 >()("@muster/core/event/EventFeed") {}
+
+/** Events kept in memory for those who follow. */
+const kept = 10_000
+
+const make = Effect.gen(function* () {
+  const log = yield* EventLog
+  const queue = yield* JobQueue
+  const archive = yield* JobArchive
+  const clock = yield* Clock.Clock
+  const ring = EventRing.make(kept)
+  const watchers = JobWatchers.make({ log, queue, archive })
+  const tally = EventTally.make()
+  let lag: FeedLag = { ms: null, connected: false }
+  let hasBegun = false
+
+  yield* LogReader.run(log, {
+    connected: (position) => {
+      lag = { ...lag, connected: true }
+      if (!hasBegun) ring.reset(position)
+      hasBegun = true
+      // They may have looked at state before anything was read, or while nothing could be.
+      watchers.doubt("check")
+    },
+    disconnected: () => {
+      lag = { ...lag, connected: false }
+    },
+    events: (events, position) => {
+      const now = clock.currentTimeMillisUnsafe()
+      const newest = events.at(-1)
+      if (newest !== undefined) lag = { ...lag, ms: Math.max(0, now - DateTime.toEpochMillis(newest.at)) }
+      tally.add(events, now)
+      watchers.tell(events)
+      ring.add(events, position)
+    },
+    lost: (position) => {
+      hasBegun = true
+      ring.reset(position)
+      watchers.doubt("lost")
+    }
+  })
+
+  return EventFeed.of({
+    follow: (request) => Following.follow(log, ring, request),
+    watch: watchers.watch,
+    rates: Effect.sync(() => tally.rates(clock.currentTimeMillisUnsafe())),
+    totals: Effect.sync(tally.totals),
+    lag: Effect.sync(() => lag)
+  })
+})
+
+/** Can be built while the log is away. One for all of a process: provide it once, outside of what needs it. */
+export const layer: Layer.Layer<EventFeed, never, EventLog | JobQueue | JobArchive> = Layer.effect(EventFeed, make)
