@@ -3,7 +3,8 @@ import { Clock, DateTime, Effect, Option } from "effect"
 import type { MemoryLog } from "../../event/internal/MemoryEventLog.ts"
 import type { JobId } from "../Job.ts"
 import { InvalidCursor } from "../JobErrors.ts"
-import type { ClassDepth, JobQueue, ListRequest, Place } from "./JobQueue.ts"
+import type { ClassDepth, JobQueue, Place } from "./JobQueue.ts"
+import { isAskedFor } from "./ListFilter.ts"
 import type { Entry, MemoryJobs } from "./MemoryJobs.ts"
 import * as PastAttempts from "./PastAttempts.ts"
 import type { Line } from "./WaitingLines.ts"
@@ -15,20 +16,6 @@ type Reads = Pick<
   JobQueue["Service"],
   "get" | "observe" | "attempts" | "list" | "heldBy" | "place" | "counts" | "classes"
 >
-
-/** Whether a list that asks for this has the job. */
-const isAskedFor = ({ job }: Entry, request: ListRequest): boolean => {
-  const { created_before, created_from, customer_id, service_required, status, workers, workflow_id } = request
-  return (
-    (status === undefined || job.status === status) &&
-    (service_required === undefined || job.service_required === service_required) &&
-    (customer_id === undefined || job.customer_id === customer_id) &&
-    (workflow_id === undefined || job.workflow_id === workflow_id) &&
-    (workers === undefined || (job.worker_id !== null && workers.includes(job.worker_id))) &&
-    (created_from === undefined || DateTime.isGreaterThanOrEqualTo(job.created_at, created_from)) &&
-    (created_before === undefined || DateTime.isLessThan(job.created_at, created_before))
-  )
-}
 
 export const make = (jobs: MemoryJobs, log: MemoryLog["Service"], countUnarchived: () => number | null): Reads => {
   const { entries, waiting } = jobs
@@ -74,7 +61,7 @@ export const make = (jobs: MemoryJobs, log: MemoryLog["Service"], countUnarchive
         const before = cursor === undefined ? Infinity : Number(cursor)
         if (cursor !== undefined && !/^[0-9]{1,16}$/.test(cursor)) return Effect.fail(new InvalidCursor({ cursor }))
         const asked = [...entries.values()]
-          .filter((entry) => entry.sequence < before && isAskedFor(entry, request))
+          .filter((entry) => entry.sequence < before && isAskedFor(entry.job, request))
           .toSorted((a, b) => b.sequence - a.sequence)
         const page = asked.slice(0, limit)
         return Effect.succeed({

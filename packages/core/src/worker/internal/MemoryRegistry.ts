@@ -89,6 +89,14 @@ const makeRepository = Effect.gen(function* () {
           .slice(0, limit)
       ),
 
+    onMachine: (machine_id) =>
+      Effect.sync(() =>
+        [...rows.values()]
+          .flatMap(({ worker }) => (worker.machine_id === machine_id ? [worker.id] : []))
+          .toSorted()
+          .slice(0, 1_000)
+      ),
+
     remove: (id) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const row = rows.get(id)
