@@ -71,6 +71,9 @@ const variables = {
 
 type Variable = keyof typeof variables
 
+/** The names of all variables there are. */
+export const names: ReadonlyArray<string> = Object.keys(variables)
+
 export interface Configuration {
   readonly host: string
   readonly port: number
@@ -122,10 +125,9 @@ export const read = Effect.fn("Configuration.read")(function* (
   environment: Readonly<Record<string, string | undefined>>,
   over: Partial<Record<Variable, string | undefined>> = {}
 ) {
-  const names = Object.keys(variables) as ReadonlyArray<Variable>
   // An empty variable counts as none: shells and compose files cannot unset one.
   const given = (name: Variable) => over[name] ?? (environment[name] || variables[name].default)
-  const problems = names.flatMap((name) => {
+  const problems = (Object.keys(variables) as ReadonlyArray<Variable>).flatMap((name) => {
     const text = given(name)
     return text === undefined ? [] : problemsOf(name, text)
   })

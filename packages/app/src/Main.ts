@@ -2,6 +2,7 @@
 import * as Command from "effect/cli/Command"
 import * as BrokerCommands from "./commands/BrokerCommands.ts"
 import * as DemoCommand from "./commands/DemoCommand.ts"
+import * as DoctorCommand from "./commands/DoctorCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
 import * as WorkersCommand from "./commands/WorkersCommand.ts"
@@ -16,7 +17,8 @@ const muster = Command.make("muster").pipe(
     WorkerCommand.command,
     DemoCommand.command,
     JobCommand.command,
-    WorkersCommand.command
+    WorkersCommand.command,
+    DoctorCommand.command
   ])
 )
 

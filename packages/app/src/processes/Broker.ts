@@ -3,6 +3,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
+import { BuildInfo } from "@muster/core/diagnosis/BuildInfo"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
@@ -38,6 +39,7 @@ const settings = (configuration: Configuration) =>
   Layer.mergeAll(
     Layer.succeed(RegistrySettings, configuration.registry),
     Layer.succeed(QueueSettings, configuration.queue),
+    Layer.succeed(BuildInfo, { version }),
     Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
   )
 
