@@ -7,6 +7,7 @@ import * as PgMigrations from "@muster/db/postgres/PgMigrations"
 import * as PgWorkerRepository from "@muster/db/postgres/PgWorkerRepository"
 import * as Postgres from "@muster/db/postgres/Postgres"
 import * as Redis from "@muster/db/redis/Redis"
+import * as RedisEventLog from "@muster/db/redis/RedisEventLog"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
@@ -120,7 +121,7 @@ export const postgresRegistry = (databaseUrl: Redacted.Redacted): Layer.Layer<Wo
 
 const onRedis = (redisUrl: Redacted.Redacted, beside: Layer.Layer<never, never, Redis.Redis>) =>
   Layer.mergeAll(redisReport, beside).pipe(
-    Layer.provideMerge(RedisJobQueue.layer),
+    Layer.provideMerge(Layer.merge(RedisJobQueue.layer, RedisEventLog.layer)),
     Layer.provide(RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(redisUrl))))
   )
 
