@@ -3,6 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as BrokerCommands from "./commands/BrokerCommands.ts"
 import * as DemoCommand from "./commands/DemoCommand.ts"
 import * as DoctorCommand from "./commands/DoctorCommand.ts"
+import * as EventsCommand from "./commands/EventsCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
 import * as WorkersCommand from "./commands/WorkersCommand.ts"
@@ -17,6 +18,7 @@ const muster = Command.make("muster").pipe(
     WorkerCommand.command,
     DemoCommand.command,
     JobCommand.command,
+    EventsCommand.command,
     WorkersCommand.command,
     DoctorCommand.command
   ])

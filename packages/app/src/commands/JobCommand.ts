@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { json } from "../terminal/JsonFlag.ts"
 import * as Times from "../terminal/Times.ts"
+import * as JobWatchCommand from "./JobWatchCommand.ts"
 
 // What the commands do is loaded when they do it: `muster --help` must not wait for an HTTP client.
 const jobs = Effect.promise(() => import("../operator/Jobs.ts"))
@@ -132,6 +133,7 @@ const submit = Command.make(
       Flag.withDescription("Wait until the job has ended; exit code 1 unless it completed"),
       Flag.withDefault(false)
     ),
+    waitTimeout: JobWatchCommand.timeoutFlag("wait-timeout"),
     json
   },
   (flags) =>
@@ -165,6 +167,7 @@ const submit = Command.make(
         if_unmatchable: Option.getOrUndefined(flags.ifUnmatchable),
         metadata: Option.getOrUndefined(flags.metadata),
         wait: flags.wait,
+        waitTimeout: Option.getOrUndefined(flags.waitTimeout),
         json: flags.json
       })
     )
@@ -304,7 +307,7 @@ const retry = Command.make(
 
 export const command = Command.make("job").pipe(
   Command.withAlias("jobs"),
-  Command.withDescription("Submit, show, list, cancel and retry jobs on the server at MUSTER_URL"),
-  Command.withShortDescription("Submit, show, list, cancel and retry jobs"),
-  Command.withSubcommands([submit, get, list, attempts, cancel, retry])
+  Command.withDescription("Submit, show, watch, list, cancel and retry jobs on the server at MUSTER_URL"),
+  Command.withShortDescription("Submit, show, watch, list, cancel and retry jobs"),
+  Command.withSubcommands([submit, get, JobWatchCommand.command, list, attempts, cancel, retry])
 )
