@@ -5,7 +5,6 @@
 import * as BrokerChecks from "@muster/core/diagnosis/BrokerChecks"
 import * as BrokerMetrics from "@muster/core/diagnosis/BrokerMetrics"
 import * as Overview from "@muster/core/diagnosis/Overview"
-import type { EventFeed } from "@muster/core/event/EventFeed"
 import type { Ports } from "@muster/core/Ports"
 import { ByteSize, Effect, type FileSystem, Layer, type Path, References, Tracer } from "effect"
 import {
@@ -30,6 +29,7 @@ import * as RequestBody from "./RequestBody.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
 import * as EventRoutes from "./routes/EventRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
+import * as QueueRoutes from "./routes/QueueRoutes.ts"
 import * as SystemRoutes from "./routes/SystemRoutes.ts"
 import * as WorkerRoutes from "./routes/WorkerRoutes.ts"
 import * as WrongMethods from "./routes/WrongMethods.ts"
@@ -68,8 +68,8 @@ const spans = Layer.effect(
   Effect.map(Tracer.Tracer, (tracer) => tracer !== Tracer.nativeTracer)
 )
 
-/** The stores, the reader of their events, and what every HTTP server of a platform brings along. */
-type Needs = Ports | EventFeed | Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
+/** The stores, and what every HTTP server of a platform brings along. */
+type Needs = Ports | Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
 
 /** Every route of the contract, `/openapi.json` and `/docs`. */
 const everyRoute = Layer.mergeAll(
@@ -81,7 +81,7 @@ const everyRoute = Layer.mergeAll(
   BrokerChecks.layer,
   BrokerMetrics.layer
 ).pipe(
-  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, EventRoutes.layer, SystemRoutes.layer]),
+  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, QueueRoutes.layer, EventRoutes.layer, SystemRoutes.layer]),
   Layer.provide([RefuseUnasked.layer, bodyLimit, spans, Overview.layer])
 )
 

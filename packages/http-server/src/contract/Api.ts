@@ -6,6 +6,7 @@ import { HttpApi, OpenApi } from "effect/http-api"
 import { EventsApi } from "./EventsApi.ts"
 import { JobsApi } from "./JobsApi.ts"
 import { NothingUnasked } from "./NothingUnasked.ts"
+import { QueueApi } from "./QueueApi.ts"
 import { SystemApi } from "./SystemApi.ts"
 import { WorkersApi } from "./WorkersApi.ts"
 
@@ -38,6 +39,7 @@ const withToken = (document: Record<string, any>) => ({
 export class Api extends HttpApi.make("muster")
   .add(WorkersApi)
   .add(JobsApi)
+  .add(QueueApi)
   .add(EventsApi)
   .add(SystemApi)
   .middleware(NothingUnasked)
