@@ -6,7 +6,8 @@
 import { Clock, Context, DateTime, Effect, Layer, type Stream } from "effect"
 import { JobArchive } from "../job/internal/JobArchive.ts"
 import { JobQueue } from "../job/internal/JobQueue.ts"
-import type { Job, JobId } from "../job/Job.ts"
+import type { AttemptOutcome } from "../job/Attempt.ts"
+import type { Job, JobErrorKind, JobId } from "../job/Job.ts"
 import type { JobNotFound, StorageError } from "../job/JobErrors.ts"
 import type { Event, EventFilter, EventType } from "./Event.ts"
 import type { EventCursor } from "./EventCursor.ts"
@@ -40,6 +41,14 @@ export interface ClassRate {
   readonly ended: number
 }
 
+/** How many attempts ended in one way, for one kind of reason. */
+export interface AttemptEnds {
+  readonly outcome: AttemptOutcome
+  /** Null where no error was the reason. */
+  readonly error_kind: JobErrorKind | null
+  readonly count: number
+}
+
 export interface FeedLag {
   /** From when the newest event happened, by the store's clock, to when it was read; null before the first. */
   readonly ms: number | null
@@ -64,6 +73,9 @@ export class EventFeed extends Context.Service<
 
     /** Events that this process has read, by type. */
     readonly totals: Effect.Effect<ReadonlyMap<EventType, number>>
+
+    /** Ends of attempts among them. */
+    readonly attempts: Effect.Effect<ReadonlyArray<AttemptEnds>>
 
     readonly lag: Effect.Effect<FeedLag>
   }
@@ -114,6 +126,7 @@ const make = Effect.gen(function* () {
     watch: watchers.watch,
     rates: Effect.sync(() => tally.rates(clock.currentTimeMillisUnsafe())),
     totals: Effect.sync(tally.totals),
+    attempts: Effect.sync(tally.attempts),
     lag: Effect.sync(() => lag)
   })
 })

@@ -1,6 +1,6 @@
 /** How many events of which kind were read, and how many jobs of each class came and went within the last minute. */
 import type { Event, EventType } from "../Event.ts"
-import type { ClassRate } from "../EventFeed.ts"
+import type { AttemptEnds, ClassRate } from "../EventFeed.ts"
 
 /** Lengths in ms: of what is told, and of the pieces it is made of. */
 const told = 60_000
@@ -20,6 +20,7 @@ const none = (): Counts => ({ submitted: 0, started: 0, ended: 0 })
 
 export const make = () => {
   const totals = new Map<EventType, number>()
+  const attempts = new Map<string, { -readonly [Name in keyof AttemptEnds]: AttemptEnds[Name] }>()
   /** By the number of the piece of time, oldest first. */
   const pieces = new Map<number, Map<string, Counts>>()
 
@@ -44,8 +45,14 @@ export const make = () => {
     /** Counts events that were read at a time in ms. */
     add: (events: ReadonlyArray<Event>, now: number): void => {
       const classes = pieceAt(now)
-      for (const { requirement_class, type } of events) {
+      for (const { error, outcome, requirement_class, type } of events) {
         totals.set(type, (totals.get(type) ?? 0) + 1)
+        if (outcome !== undefined) {
+          const error_kind = outcome === "completed" || error === undefined ? null : error.kind
+          const ends = attempts.get(`${outcome} ${error_kind}`) ?? { outcome, error_kind, count: 0 }
+          ends.count++
+          attempts.set(`${outcome} ${error_kind}`, ends)
+        }
         const what = counted[type]
         if (what === undefined || requirement_class === undefined) continue
         const counts = classes.get(requirement_class) ?? none()
@@ -55,6 +62,8 @@ export const make = () => {
     },
 
     totals: (): ReadonlyMap<EventType, number> => new Map(totals),
+
+    attempts: (): ReadonlyArray<AttemptEnds> => Array.from(attempts.values(), (ends) => ({ ...ends })),
 
     rates: (now: number): ReadonlyMap<string, ClassRate> => {
       forgetOld(now)
