@@ -6,6 +6,7 @@ import { describe } from "@effect/vitest"
 import { attemptsSuite } from "./AttemptsSuite.ts"
 import { batchSuite } from "./BatchSuite.ts"
 import { elsewhereSuite } from "./ElsewhereSuite.ts"
+import { eventsSuite } from "./EventsSuite.ts"
 import { listSuite } from "./ListSuite.ts"
 import { matchingSuite } from "./MatchingSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
@@ -56,6 +57,9 @@ export const suite = (name: string, layer: QueueLayer): void => {
     })
     describe("time", () => {
       tickSuite(layer)
+    })
+    describe("events", () => {
+      eventsSuite(layer)
     })
     describe("list", () => {
       listSuite(layer)
