@@ -4,6 +4,7 @@
  */
 import { Context, type DateTime, Duration, Effect, Layer } from "effect"
 import { EventLog, type LogSize } from "../event/internal/EventLog.ts"
+import { JobArchive } from "../job/internal/JobArchive.ts"
 import { type ClassDepth, type ClassPage, JobQueue, type QueueCounts } from "../job/internal/JobQueue.ts"
 import { StorageError } from "../job/JobErrors.ts"
 import type { WorkerStanding, WorkerStatus } from "../worker/Worker.ts"
@@ -102,6 +103,8 @@ export class Overview extends Context.Service<
     /** Whether each store can work now, as its port's `ping` says. */
     readonly registry: Effect.Effect<void, Failure>
     readonly queue: Effect.Effect<void, Failure>
+    /** Null: there is no archive. */
+    readonly archive: Effect.Effect<void, Failure> | null
     readonly counts: Effect.Effect<QueueCounts, Failure>
     readonly waiting: Effect.Effect<WaitingClasses, Failure>
     readonly log: Effect.Effect<LogSize, Failure>
@@ -141,10 +144,12 @@ const countWorkers = Effect.gen(function* () {
 export const make = Effect.gen(function* () {
   const ports = yield* Effect.context<JobQueue | EventLog | WorkerRepository>()
   const jobs = yield* JobQueue
+  const archive = yield* JobArchive
   const memory = yield* QueueMemory
   return Overview.of({
     registry: yield* shared("WorkerRepository.ping", (yield* WorkerRepository).ping),
     queue: yield* shared("JobQueue.ping", jobs.ping),
+    archive: archive.keeps ? yield* shared("JobArchive.ping", archive.ping) : null,
     counts: yield* shared("JobQueue.counts", jobs.counts),
     waiting: yield* shared("JobQueue.classes", Effect.provideContext(readClasses, ports), freshClasses),
     log: yield* shared("EventLog.size", (yield* EventLog).size),
@@ -153,4 +158,7 @@ export const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<Overview, never, JobQueue | EventLog | WorkerRepository> = Layer.effect(Overview, make)
+export const layer: Layer.Layer<Overview, never, JobQueue | JobArchive | EventLog | WorkerRepository> = Layer.effect(
+  Overview,
+  make
+)
