@@ -110,9 +110,9 @@ export const summary = (about: About): string => {
     case "impossible": {
       const registered = registeredOf(judged)
       if (registered === 0) return "Nobody could run it: no worker is registered."
-      return sentence(
-        `Nobody could run it: of ${workers(registered)} registered, ${registered === 1 ? "it does not match" : "none matches"}`
-      )
+      return registered === 1
+        ? "Nobody could run it: the only worker that is registered does not match."
+        : `Nobody could run it: of ${registered} workers that are registered none matches.`
     }
   }
 }

@@ -11,7 +11,7 @@ import { type ClassDepth, type ClassPage, JobQueue, type QueueCounts } from "./i
 import { JobRequest } from "./Job.ts"
 import type { StorageError } from "./JobErrors.ts"
 import { matches } from "./Matching.ts"
-import { machinesNamed } from "./RequirementClass.ts"
+import { machinesNamed, normalRequirements } from "./RequirementClass.ts"
 
 const perMinute = {
   submitted: Schema.Int,
@@ -210,7 +210,7 @@ const make = Effect.gen(function* () {
         classes: answered.map(({ depth: { facts, id, next_created_at, pending }, matching }): WaitingClass => ({
           id,
           service_required: facts.service_required,
-          requirements: facts.requirements,
+          requirements: normalRequirements(facts.requirements),
           customer_id: facts.customer_id,
           workflow_id: facts.workflow_id,
           pending,

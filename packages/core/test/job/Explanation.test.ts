@@ -206,7 +206,7 @@ describe("Explanation", () => {
     })
     assert.deepInclude(answer, {
       verdict: "impossible",
-      summary: "Nobody could run it: of 5 workers registered, none matches.",
+      summary: "Nobody could run it: of 5 workers that are registered none matches.",
       hints: [
         "worker lost misses 1 GB of GPU memory (it has 23, the job asks for 24), and is offline",
         "worker near misses 4 GB of GPU memory (it has 20, the job asks for 24) (as does 1 more)",
