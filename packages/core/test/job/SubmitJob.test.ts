@@ -91,7 +91,10 @@ describe("submitting a job", () => {
         capacity: 1,
         capabilities: { job_types: ["render"], hardware: { gpu_memory_gb: 24 } }
       })
-      const [alone, together] = [JobUseCases.submitJob(large), JobUseCases.submitJobs([picky, large])]
+      const [alone, together] = [
+        JobUseCases.submitJob(large),
+        JobUseCases.submitJobs([picky, { ...large, id: JobId.make("job-2") }])
+      ]
       for (const refused of [Effect.asVoid(alone), Effect.asVoid(together)]) {
         const error = yield* Effect.flip(refused)
         assert.deepInclude(error, { _tag: "NotMatchable", service_required: "render", type_accepted: true })
