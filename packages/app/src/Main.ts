@@ -5,6 +5,7 @@ import * as DemoCommand from "./commands/DemoCommand.ts"
 import * as DoctorCommand from "./commands/DoctorCommand.ts"
 import * as EventsCommand from "./commands/EventsCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
+import * as QueueCommand from "./commands/QueueCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
 import * as WorkersCommand from "./commands/WorkersCommand.ts"
 import { runMain } from "./terminal/Exit.ts"
@@ -18,6 +19,7 @@ const muster = Command.make("muster").pipe(
     WorkerCommand.command,
     DemoCommand.command,
     JobCommand.command,
+    QueueCommand.command,
     EventsCommand.command,
     WorkersCommand.command,
     DoctorCommand.command

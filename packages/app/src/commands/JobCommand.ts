@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { json } from "../terminal/JsonFlag.ts"
 import * as Times from "../terminal/Times.ts"
+import * as JobExplainCommand from "./JobExplainCommand.ts"
 import * as JobWatchCommand from "./JobWatchCommand.ts"
 
 // What the commands do is loaded when they do it: `muster --help` must not wait for an HTTP client.
@@ -307,7 +308,16 @@ const retry = Command.make(
 
 export const command = Command.make("job").pipe(
   Command.withAlias("jobs"),
-  Command.withDescription("Submit, show, watch, list, cancel and retry jobs on the server at MUSTER_URL"),
-  Command.withShortDescription("Submit, show, watch, list, cancel and retry jobs"),
-  Command.withSubcommands([submit, get, JobWatchCommand.command, list, attempts, cancel, retry])
+  Command.withDescription("Submit, show, explain, watch, list, cancel and retry jobs on the server at MUSTER_URL"),
+  Command.withShortDescription("Submit, show, explain, watch, list, cancel and retry jobs"),
+  Command.withSubcommands([
+    submit,
+    get,
+    JobExplainCommand.command,
+    JobWatchCommand.command,
+    list,
+    attempts,
+    cancel,
+    retry
+  ])
 )

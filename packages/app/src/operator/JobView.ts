@@ -54,7 +54,7 @@ const ranFor = ({ finished_at, started_at }: Job): string =>
 export const errorText = ({ kind, message }: JobError): string => `${kind}: ${message}`
 
 /** A line for each clause, spelled as `muster job submit` takes it. */
-const requirementLines = (requirements: Requirements): ReadonlyArray<string> => {
+export const requirementLines = (requirements: Requirements): ReadonlyArray<string> => {
   const { customer_isolation, exclude = {}, hardware = {}, labels = {}, models = [] } = requirements
   return [
     ...Object.entries(hardware).map(([resource, least]) => `${resource}>=${least}`),

@@ -93,7 +93,10 @@ export const get = Effect.fn("Jobs.get")(function* (flags: { readonly id: string
   const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
   const client = yield* Server.connect
   const { body, value } = yield* Server.ask(client.jobs.get({ params: { id }, query: {}, responseMode }))
-  yield* flags.json ? Output.printJson(body) : printJob(value.job)
+  if (flags.json) return yield* Output.printJson(body)
+  yield* printJob(value.job)
+  const { status } = value.job
+  if (status === "pending" || status === "scheduled") yield* Output.hint(`why it waits: muster job explain ${id}`)
 })
 
 /** `muster job attempts` */
