@@ -81,10 +81,7 @@ export class EventFeed extends Context.Service<
   }
 >()("@muster/core/event/EventFeed") {}
 
-/** Events kept in memory for those who follow. */
-const kept = 10_000
-
-const make = Effect.gen(function* () {
+const make = Effect.fnUntraced(function* (kept: number) {
   const log = yield* EventLog
   const queue = yield* JobQueue
   const archive = yield* JobArchive
@@ -131,5 +128,9 @@ const make = Effect.gen(function* () {
   })
 })
 
+/** Keeps this many events in memory, up to twice as many for moments. */
+export const layerKeeping = (kept: number): Layer.Layer<EventFeed, never, EventLog | JobQueue | JobArchive> =>
+  Layer.effect(EventFeed, make(kept))
+
 /** Can be built while the log is away. One for all of a process: provide it once, outside of what needs it. */
-export const layer: Layer.Layer<EventFeed, never, EventLog | JobQueue | JobArchive> = Layer.effect(EventFeed, make)
+export const layer = layerKeeping(10_000)
