@@ -31,6 +31,7 @@ import * as EventRoutes from "./routes/EventRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
 import * as QueueRoutes from "./routes/QueueRoutes.ts"
 import * as SystemRoutes from "./routes/SystemRoutes.ts"
+import * as WebhookRoutes from "./routes/WebhookRoutes.ts"
 import * as WorkerRoutes from "./routes/WorkerRoutes.ts"
 import * as WrongMethods from "./routes/WrongMethods.ts"
 
@@ -81,7 +82,14 @@ const everyRoute = Layer.mergeAll(
   BrokerChecks.layer,
   BrokerMetrics.layer
 ).pipe(
-  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, QueueRoutes.layer, EventRoutes.layer, SystemRoutes.layer]),
+  Layer.provide([
+    WorkerRoutes.layer,
+    JobRoutes.layer,
+    QueueRoutes.layer,
+    EventRoutes.layer,
+    WebhookRoutes.layer,
+    SystemRoutes.layer
+  ]),
   Layer.provide([RefuseUnasked.layer, bodyLimit, spans, Overview.layer])
 )
 

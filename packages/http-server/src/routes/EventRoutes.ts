@@ -5,7 +5,7 @@ import { EventFeed } from "@muster/core/event/EventFeed"
 import * as EventQueries from "@muster/core/event/EventQueries"
 import * as JobEvents from "@muster/core/event/JobEvents"
 import type { Ports } from "@muster/core/Ports"
-import { Effect, Schema, Stream } from "effect"
+import { Context, Effect, Schema, Scope, Stream } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 import * as EventFrames from "../contract/EventFrames.ts"
@@ -57,9 +57,10 @@ export const layer = HttpApiBuilder.group(
   "events",
   Effect.fnUntraced(function* (handlers) {
     const answered = yield* CoreAnswers.make
-    const context = yield* Effect.context<Ports | EventFeed | OpenRequests>()
+    // What a request holds it gives back at its own end, not at that of the server.
+    const context = Context.omit(Scope.Scope)(yield* Effect.context<Ports | OpenRequests>())
     const { follow } = yield* EventFeed
-    const answer = (frames: Stream.Stream<string, unknown, Ports | EventFeed>) =>
+    const answer = (frames: Stream.Stream<string, unknown, Ports>) =>
       EventStream.answer(Stream.provideContext(frames, context))
     return handlers.handleAll({
       follow: ({ headers, query }) => {

@@ -1,11 +1,10 @@
 /** How the routes of a group reach the stores: with the context their group was built in. */
-import type { EventFeed } from "@muster/core/event/EventFeed"
 import type { Ports } from "@muster/core/Ports"
 import { Context, Effect, References } from "effect"
 import type { OpenRequests } from "../OpenRequests.ts"
 
-/** The stores, the reader of their events, and what the server knows of its own requests. */
-type Surroundings = Ports | EventFeed | OpenRequests
+/** The stores, and what the server knows of its own requests. */
+type Surroundings = Ports | OpenRequests
 
 /**
  * Makes the function that gives a use case its stores. A use case needs nothing of the request it runs in except the
