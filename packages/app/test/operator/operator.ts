@@ -5,8 +5,11 @@ import * as EventFeed from "@muster/core/event/EventFeed"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
+import * as MemoryWebhookStore from "@muster/core/webhook/internal/MemoryWebhookStore"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
+import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
+import * as HttpWebhookTarget from "@muster/impl/HttpWebhookTarget"
 import * as HttpServer from "@muster/http-server/HttpServer"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
 import { Context, Deferred, Effect, Layer, Redacted, type Scope } from "effect"
@@ -20,10 +23,18 @@ const bin = join(import.meta.dirname, "../../bin/muster.js")
 
 export const token = "operator-test-token"
 
+/** Receivers of webhooks are on this host. */
+const loopbackToo = Layer.effect(
+  WebhookSettings,
+  Effect.map(WebhookSettings, (defaults) => ({ ...defaults, allowPrivate: ["127.0.0.0/8"] }))
+)
+
 const stores: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
   EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
-  MassLossBrake.layer
+  MassLossBrake.layer,
+  MemoryWebhookStore.layer,
+  HttpWebhookTarget.layer.pipe(Layer.provide(loopbackToo))
 )
 
 /** Where the server listens. */

@@ -8,6 +8,7 @@ import { JobsApi } from "./JobsApi.ts"
 import { NothingUnasked } from "./NothingUnasked.ts"
 import { QueueApi } from "./QueueApi.ts"
 import { SystemApi } from "./SystemApi.ts"
+import { WebhooksApi } from "./WebhooksApi.ts"
 import { WorkersApi } from "./WorkersApi.ts"
 
 /** Everything wrong with a request is said at once, and what is not known is refused rather than ignored. */
@@ -41,6 +42,7 @@ export class Api extends HttpApi.make("muster")
   .add(JobsApi)
   .add(QueueApi)
   .add(EventsApi)
+  .add(WebhooksApi)
   .add(SystemApi)
   .middleware(NothingUnasked)
   .annotate(HttpApi.PayloadParseOptions, strict)
