@@ -113,16 +113,17 @@ end
 -- taken all it can, what is left of the last node up to `exact_cut`. True when more may be left.
 local function forget(queue, cut, exact_cut)
   local key, meta = muster.key(queue, "log"), muster.key(queue, "meta")
-  local last = redis.call("XREVRANGE", key, "(" .. exact_cut, "-", "COUNT", 1)[1]
+  local last = exact_cut ~= "0-0" and redis.call("XREVRANGE", key, "(" .. exact_cut, "-", "COUNT", 1)[1]
   if not last then return false end
   local gone = redis.call("XTRIM", key, "MINID", "~", cut, "LIMIT", forgotten_at_once)
-  if gone <= forgotten_at_once - entries_per_node then
-    redis.call("XTRIM", key, "MINID", "=", exact_cut)
-    redis.call("HSET", meta, "trimmed", muster.behind(last))
-    return false
+  local first = redis.call("XRANGE", key, "-", "+", "COUNT", 1)[1]
+  if first and gone > forgotten_at_once - entries_per_node then
+    redis.call("HSET", meta, "trimmed", in_front_of(first[1]))
+    return true
   end
-  redis.call("HSET", meta, "trimmed", in_front_of(redis.call("XRANGE", key, "-", "+", "COUNT", 1)[1][1]))
-  return true
+  redis.call("XTRIM", key, "MINID", "=", exact_cut)
+  redis.call("HSET", meta, "trimmed", muster.behind(last))
+  return false
 end
 
 -- Forgets what is older than the retention, and over the limit what is archived whatever its age. Never what is not

@@ -4,6 +4,8 @@
 -- KEYS  the queue's prefix
 -- ARGV  version, id
 -- returns  {"job", job, log, position (see log.lua)} or {"not_found"}
+--
+-- Never part of a batch: what others did in the same call is in the log only at its end.
 
 muster.register("observe", { "no-writes", "allow-oom" }, function(queue, args)
   local job = muster.find(queue, args[2])

@@ -19,7 +19,7 @@ const underWayAtMost = 2
  * jobs makes room for claims.
  */
 const kinds = [
-  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get", "observe", "claim"] },
+  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get", "claim"] },
   { batch: "batch_submits", names: ["submit"] }
 ]
 

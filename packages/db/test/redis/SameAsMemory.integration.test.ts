@@ -8,7 +8,6 @@ import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import * as Redis from "@muster/db/redis/Redis"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
-import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import { freshQueue, startRedis } from "../../../../tools/servers/testServers.ts"
 import * as MemoryTime from "../../../core/test/job/MemoryTime.ts"
 import { type Command, commands, follower, modelSettings, story } from "../../../core/test/job/QueueModel.ts"
@@ -22,7 +21,7 @@ const runsWithRestarts = Math.ceil(runs / 100)
 const commandsPerRestart = 25
 
 const memory = Layer.merge(MemoryJobQueue.layer, MemoryTime.layer)
-const redis = Layer.merge(RedisJobQueue.layer, RedisTime.layer)
+const redis = RedisTime.layer
 
 let run = 0
 
