@@ -29,7 +29,7 @@ const statusCell = ({ standing, status }: ExplainedWorker): Table.Cell =>
     ? { text: status, colour: statusColours[status] }
     : { text: `${status}, ${standing}`, colour: status === "offline" ? "red" : "yellow" }
 
-const jobsText = ({ capacity, holds }: ExplainedWorker): string => `${holds ?? "-"} of ${capacity}`
+const jobsText = ({ capacity, holds }: ExplainedWorker): string => (holds === null ? "-" : `${holds} of ${capacity}`)
 
 const missesCell = ({ holds, capacity, unmet }: ExplainedWorker): Table.Cell => {
   if (unmet.length > 0) return { text: unmet.map(missOf).join("; ") }
@@ -52,10 +52,10 @@ const columns = (now: DateTime.Utc): ReadonlyArray<Table.Column<ExplainedWorker>
 export const text = (explanation: Explanation, now: DateTime.Utc, canvas: Table.Canvas): string => {
   const { hints, job_id, status, summary, verdict, workers } = explanation
   const { style } = canvas
-  const word = verdict ?? status
-  const colour = verdict === null ? JobView.colours[status] : colours[verdict]
+  const how =
+    verdict === null ? `is ${style(status, JobView.colours[status])}` : `waits (${style(verdict, colours[verdict])})`
   return [
-    `job ${Text.visible(job_id)} is ${style(word, colour)}: ${Text.visible(summary)}`,
+    `job ${Text.visible(job_id)} ${how}: ${Text.visible(summary)}`,
     ...(workers.length === 0 ? [] : ["", Table.table(columns(now), workers, canvas)]),
     ...(hints.length === 0 ? [] : ["", ...hints.map((hint) => `→ ${Text.visible(hint)}`)])
   ].join("\n")

@@ -27,8 +27,8 @@ export const explain = Effect.fn("Waiting.explain")(function* (flags: {
   if (flags.json) return yield* Output.printJson(body)
   yield* Output.print(ExplanationView.text(value, yield* DateTime.now, yield* Output.canvas))
   if (value.workers_left_out > 0) {
-    const more = value.workers_left_out === 1 ? "1 more worker is" : `${value.workers_left_out} more workers are`
-    yield* Output.note(flags.all ? `${more} further away` : `${more} further away; --all shows them`)
+    const more = `${value.workers_left_out} more ${value.workers_left_out === 1 ? "worker is" : "workers are"} known`
+    yield* Output.note(flags.all ? more : `${more}; --all shows them`)
   }
 })
 
@@ -47,6 +47,7 @@ export const queue = Effect.fn("Waiting.queue")(function* (flags: {
   yield* Output.print(QueueTable.text(value, yield* DateTime.now, yield* Output.canvas))
   if (value.classes_left_out > 0) {
     const atLeast = value.left_out_at_least ? "at least " : ""
-    yield* Output.note(`${atLeast}${value.classes_left_out} more kinds of jobs wait; --limit shows more`)
+    const kinds = value.classes_left_out === 1 ? "kind of jobs waits" : "kinds of jobs wait"
+    yield* Output.note(`${atLeast}${value.classes_left_out} more ${kinds}; --limit shows more`)
   }
 })

@@ -34,7 +34,9 @@ const lengthOf = (milliseconds: number): string => {
   return seconds < 48 * 3_600 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const ago = (at: DateTime.Utc, now: DateTime.Utc): string => `${lengthOf(ms(now) - ms(at))} ago`
+/** The clocks of store and server differ: below a second is now. */
+const ago = (at: DateTime.Utc, now: DateTime.Utc): string =>
+  ms(now) - ms(at) < 1_000 ? "just now" : `${lengthOf(ms(now) - ms(at))} ago`
 
 const workers = (count: number): string => `${count} ${count === 1 ? "worker" : "workers"}`
 
