@@ -4,6 +4,7 @@
  */
 import type { EventFeed } from "./event/EventFeed.ts"
 import type { EventLog } from "./event/internal/EventLog.ts"
+import type { ArchiverState } from "./job/ArchiverState.ts"
 import type { JobArchive } from "./job/internal/JobArchive.ts"
 import type { JobQueue } from "./job/internal/JobQueue.ts"
 import type { WebhookStore } from "./webhook/internal/WebhookStore.ts"
@@ -21,6 +22,7 @@ export type Ports =
   | EventLog
   | EventFeed
   | JobArchive
+  | ArchiverState
   | MassLossBrake
   | WebhookStore
   | WebhookTarget

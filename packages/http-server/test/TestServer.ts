@@ -2,6 +2,7 @@
 import { createServer, request as httpRequest, type OutgoingHttpHeaders } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
 import * as EventFeed from "@muster/core/event/EventFeed"
+import * as ArchiverState from "@muster/core/job/ArchiverState"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
@@ -85,6 +86,7 @@ export const stores: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
   EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer,
+  ArchiverState.layer,
   MemoryWebhookStore.layer,
   webhookTarget
 )

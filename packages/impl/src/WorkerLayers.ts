@@ -38,13 +38,14 @@ import * as HttpWebhookTarget from "./HttpWebhookTarget.ts"
 import * as StoreDiagnosis from "./StoreDiagnosis.ts"
 
 /** Where the parts of one server put what they say of themselves. */
-const selfKnowledge = Layer.mergeAll(Diagnosis.layer, MetricSources.layer, ArchiverState.layer)
+const selfKnowledge = Layer.mergeAll(Diagnosis.layer, MetricSources.layer)
 
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
   EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer,
+  ArchiverState.layer,
   MemoryWebhookStore.layer,
   HttpWebhookTarget.layer,
   StoreDiagnosis.inMemory
@@ -159,6 +160,7 @@ export const production = (options: {
         // A server also says how its Redis is; of its many workers nobody asks that.
         onRedis(options.redisUrl, StoreDiagnosis.redis),
         MassLossBrake.layer,
+        ArchiverState.layer,
         HttpWebhookTarget.layer
       )
     ),

@@ -2,6 +2,7 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import * as EventFeed from "@muster/core/event/EventFeed"
+import * as ArchiverState from "@muster/core/job/ArchiverState"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
@@ -33,6 +34,7 @@ const stores: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
   EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer,
+  ArchiverState.layer,
   MemoryWebhookStore.layer,
   HttpWebhookTarget.layer.pipe(Layer.provide(loopbackToo))
 )
