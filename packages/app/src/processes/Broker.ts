@@ -7,6 +7,7 @@ import { BuildInfo } from "@muster/core/diagnosis/BuildInfo"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
+import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
 import { Console, Effect, Layer, Schema } from "effect"
@@ -39,6 +40,10 @@ const settings = (configuration: Configuration) =>
   Layer.mergeAll(
     Layer.succeed(RegistrySettings, configuration.registry),
     Layer.succeed(QueueSettings, configuration.queue),
+    Layer.effect(
+      WebhookSettings,
+      Effect.map(WebhookSettings, (defaults) => ({ ...defaults, ...configuration.webhooks }))
+    ),
     Layer.succeed(BuildInfo, { version }),
     Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
   )
