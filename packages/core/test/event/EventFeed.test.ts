@@ -3,4 +3,4 @@ import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import * as MemoryTime from "../job/MemoryTime.ts"
 import { suite } from "./EventFeedSuite.ts"
 
-suite("memory", Layer.merge(MemoryJobQueue.layer, MemoryTime.layer))
+suite("memory", Layer.merge(MemoryJobQueue.layer, MemoryTime.layer), 300)
