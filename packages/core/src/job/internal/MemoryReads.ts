@@ -25,7 +25,8 @@ export const make = (jobs: MemoryJobs, log: MemoryLog["Service"], countUnarchive
     const { status } = entry.job
     if (status !== "pending" && status !== "scheduled") return Option.none()
     return Option.some({
-      ahead: waiting.countAhead(entry),
+      // One that is scheduled stands in no line, whichever it stood in before.
+      ahead: status === "pending" ? waiting.countAhead(entry) : 0,
       at_least: false,
       due_at: entry.due === null ? null : DateTime.makeUnsafe(entry.due),
       avoids: jobs.avoidedBy(entry, now)
