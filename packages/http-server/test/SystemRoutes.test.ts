@@ -51,7 +51,8 @@ layer(server())("the routes of the system", (it) => {
           jobs: { scheduled: 0, pending: 0, held: 0, finished: 0, unarchived: null },
           waiting: { oldest_at: null, unserved_jobs: 0 },
           memory: null,
-          log: { entries: 0, bytes: 0, limit_bytes: 256 * 1024 * 1024 }
+          log: { entries: 0, bytes: 0, limit_bytes: 256 * 1024 * 1024, lag_ms: null },
+          archive: null
         }
       })
     })

@@ -1,5 +1,5 @@
 /** What can be wrong with queue and fleet whatever they are stored in. */
-import { Clock, DateTime, Duration, Effect, Layer, Option, Ref } from "effect"
+import { Clock, DateTime, Duration, Effect, Layer, Ref } from "effect"
 import { EventSettings } from "../event/EventSettings.ts"
 import { ArchiverState } from "../job/ArchiverState.ts"
 import type { StorageError } from "../job/JobErrors.ts"
@@ -132,11 +132,10 @@ const log = (overview: Overview["Service"], { maxBytes }: EventSettings): Check[
 /** An archive that is behind by more than this does not catch up by itself, as it looks. */
 const farBehind = Duration.minutes(5)
 
-/** What the archiver of this server says; the state of the archive where nobody archives here. */
-const archive = (ping: Overview["Service"]["queue"], state: ArchiverState["Service"] | undefined): Check["run"] =>
+/** What the archiver of this server says. */
+const archive = (ping: Overview["Service"]["queue"], state: ArchiverState["Service"]): Check["run"] =>
   Effect.gen(function* () {
     yield* ping
-    if (state === undefined) return Finding.ok("the archive can be written")
     const { error, events_behind_ms, gaps, jobs_behind, jobs_behind_ms } = yield* Ref.get(state)
     if (error !== null) {
       return Finding.error(
@@ -169,19 +168,32 @@ const archive = (ping: Overview["Service"]["queue"], state: ArchiverState["Servi
     )
   )
 
+const webhooks = (overview: Overview["Service"]): Check["run"] =>
+  unlessAway(
+    Effect.map(overview.webhooks, ({ disabled, failing, healthy }) => {
+      const all = healthy + failing + disabled
+      if (failing + disabled === 0)
+        return Finding.ok(all === 0 ? "there are none" : `${count(all, "webhook")}, all healthy`)
+      return Finding.warning(
+        `${count(all, "webhook")}: ${failing} failing, ${disabled} disabled`,
+        "see why: muster webhooks list, and muster webhooks deliveries ID"
+      )
+    })
+  )
+
 /** The checks of a process that has the stores. */
-export const layer: Layer.Layer<never, never, Overview> = Layer.effectDiscard(
+export const layer: Layer.Layer<never, never, Overview | ArchiverState> = Layer.effectDiscard(
   Effect.gen(function* () {
     const overview = yield* Overview
     const settings = yield* EventSettings
-    // Whoever serves the routes alone runs no archiver.
-    const state = Option.getOrUndefined(yield* Effect.serviceOption(ArchiverState))
+    const state = yield* ArchiverState
     yield* contribute([
       { name: "queue.serves", run: serves(overview) },
       { name: "queue.waiting", run: waiting(overview) },
       { name: "queue.log", run: log(overview, settings) },
       ...(overview.archive === null ? [] : [{ name: "queue.archive", run: archive(overview.archive, state) }]),
-      { name: "workers", run: registryAnswers(overview) }
+      { name: "workers", run: registryAnswers(overview) },
+      { name: "webhooks", run: webhooks(overview) }
     ])
   })
 )

@@ -2,12 +2,11 @@
  * What an operator of a fleet watches, as metrics: from the figures of the overview, so that a scrape costs the stores
  * nothing more. Labels have few values: states, event types, and the classes worth a look; never an id of a job or worker.
  */
-import { Clock, DateTime, Effect, Layer, Metric, Option, Ref } from "effect"
+import { Clock, DateTime, Effect, Layer, Metric, Ref } from "effect"
 import { positionOf } from "../event/EventCursor.ts"
 import { EventFeed } from "../event/EventFeed.ts"
 import { EventSettings } from "../event/EventSettings.ts"
 import { ArchiverState } from "../job/ArchiverState.ts"
-import { JobArchive } from "../job/internal/JobArchive.ts"
 import type { WorkerStanding, WorkerStatus } from "../worker/Worker.ts"
 import { BuildInfo } from "./BuildInfo.ts"
 import * as MetricSources from "./MetricSources.ts"
@@ -95,6 +94,15 @@ const archiveGaps = Metric.counter("muster_archive_gaps_total", {
   incremental: true
 })
 
+const webhooksByState = gauge(
+  "muster_webhooks",
+  "Webhooks by state; failing: active, and the last delivery was not taken"
+)
+const webhooksFailing = gauge(
+  "muster_webhooks_failing_seconds",
+  "For how long the webhook that fails longest has failed; 0 when none does"
+)
+
 const set = (metric: Metric.Gauge<number>, value: number, labels: Readonly<Record<string, string>> = {}) =>
   Metric.update(Metric.withAttributes(metric, labels), value)
 
@@ -166,6 +174,13 @@ const workers = Effect.fnUntraced(function* (overview: Overview["Service"]) {
   yield* set(unhealthyWorkers, unhealthy)
 })
 
+const webhooks = Effect.fnUntraced(function* (overview: Overview["Service"]) {
+  const { disabled, failing, failing_since, healthy } = yield* overview.webhooks
+  const now = yield* Clock.currentTimeMillis
+  yield* setEach(webhooksByState, "state", { healthy, failing, disabled })
+  yield* set(webhooksFailing, failing_since === null ? 0 : secondsSince(DateTime.toEpochMillis(failing_since), now))
+})
+
 const feed = Effect.fnUntraced(function* ({ attempts: ends, lag, totals }: EventFeed["Service"]) {
   const { connected, ms } = yield* lag
   yield* set(feedConnected, connected ? 1 : 0)
@@ -191,21 +206,19 @@ const archiver = Effect.fnUntraced(function* (state: ArchiverState["Service"]) {
   yield* Metric.update(archiveGaps, report.gaps)
 })
 
-export const layer: Layer.Layer<never, never, Overview | EventFeed | JobArchive> = Layer.effectDiscard(
+export const layer: Layer.Layer<never, never, Overview | EventFeed | ArchiverState> = Layer.effectDiscard(
   Effect.gen(function* () {
     const overview = yield* Overview
     const settings = yield* EventSettings
     const { version } = yield* BuildInfo
-    for (const read of [stores, queue, waiting, log, memory, workers]) {
+    for (const read of [stores, queue, waiting, log, memory, workers, webhooks]) {
       yield* MetricSources.contribute(
         MetricSources.sampled(Effect.provideService(read(overview), EventSettings, settings))
       )
     }
     yield* MetricSources.contribute(MetricSources.sampled(feed(yield* EventFeed)))
-    // Whoever serves the routes alone runs no archiver.
-    const state = yield* Effect.serviceOption(ArchiverState)
-    if (Option.isSome(state) && (yield* JobArchive).keeps) {
-      yield* MetricSources.contribute(MetricSources.sampled(archiver(state.value)))
+    if (overview.archive !== null) {
+      yield* MetricSources.contribute(MetricSources.sampled(archiver(yield* ArchiverState)))
     }
     yield* MetricSources.contribute(MetricSources.sampled(set(buildInfo, 1, { version })))
   })

@@ -1,11 +1,13 @@
 import * as Overview from "@muster/core/diagnosis/Overview"
 import * as EventFeed from "@muster/core/event/EventFeed"
+import * as ArchiverState from "@muster/core/job/ArchiverState"
 import { JobId, request } from "@muster/core/job/Job"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import { type ClassDepth, JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { StorageError } from "@muster/core/job/JobErrors"
 import * as Readiness from "@muster/core/Readiness"
+import * as MemoryWebhookStore from "@muster/core/webhook/internal/MemoryWebhookStore"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Exit, Fiber, Layer } from "effect"
@@ -21,7 +23,15 @@ const depth = (id: number, over: Partial<ClassDepth> = {}): ClassDepth => ({
 })
 
 const stores = EventFeed.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(MemoryJobQueue.layer, JobArchive.layerNone, MemoryRegistry.layer))
+  Layer.provideMerge(
+    Layer.mergeAll(
+      MemoryJobQueue.layer,
+      JobArchive.layerNone,
+      MemoryRegistry.layer,
+      ArchiverState.layer,
+      MemoryWebhookStore.layer
+    )
+  )
 )
 
 /** A queue whose method is replaced, and counted. */
