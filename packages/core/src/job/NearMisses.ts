@@ -66,8 +66,13 @@ const standingOf = (group: WorkerGroup, matches: boolean, healthy: boolean): Sta
   return healthy ? "open" : "unhealthy"
 }
 
-const judge = (job: JobFacts, group: WorkerGroup): Judged => {
-  const unmet = unmetClauses(job, group.capabilities)
+/** What an offer misses for a job, and by how much. */
+interface Missing {
+  readonly unmet: ReadonlyArray<UnmetClause>
+  readonly distance: number
+}
+
+const judge = (job: JobFacts, group: WorkerGroup, { distance, unmet }: Missing): Judged => {
   const type = job.service_required
   const healthy = !group.unhealthy_job_types.includes(type)
   const accepts = group.capabilities.job_types.includes(type)
@@ -78,7 +83,7 @@ const judge = (job: JobFacts, group: WorkerGroup): Judged => {
       healthy || !accepts
         ? unmet
         : [...unmet, { clause: unhealthyClause, required: type, offered: group.unhealthy_job_types }],
-    distance: unmet.reduce((sum, clause) => sum + gapOf(clause), 0)
+    distance
   }
 }
 
@@ -93,8 +98,20 @@ const byNearness = (a: Judged, b: Judged): number =>
   (a.group.kind < b.group.kind ? -1 : a.group.kind > b.group.kind ? 1 : 0)
 
 /** The groups as the job sees them, the nearest first. */
-export const judgeAll = (job: JobFacts, groups: ReadonlyArray<WorkerGroup>): ReadonlyArray<Judged> =>
-  groups.map((group) => judge(job, group)).toSorted(byNearness)
+export const judgeAll = (job: JobFacts, groups: ReadonlyArray<WorkerGroup>): ReadonlyArray<Judged> => {
+  // Workers of one kind are several groups.
+  const known = new Map<string, Missing>()
+  const missing = ({ capabilities, kind, machine }: WorkerGroup): Missing => {
+    const name = machine === null ? kind : `${kind} ${machine}`
+    const found = known.get(name)
+    if (found !== undefined) return found
+    const unmet = unmetClauses(job, capabilities)
+    const added = { unmet, distance: unmet.reduce((sum, clause) => sum + gapOf(clause), 0) }
+    known.set(name, added)
+    return added
+  }
+  return groups.map((group) => judge(job, group, missing(group))).toSorted(byNearness)
+}
 
 /** Workers that match and may be free, looked at one by one: whoever has more has one that is. */
 const lookedAt = 300

@@ -118,7 +118,7 @@ export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest
           [],
           gone.map((group) => ({ ...group, limit: 5 }))
         )
-        assert.deepInclude(glimpse, {
+        assert.deepInclude(glimpse!, {
           id: idOf("c-2"),
           status: "gone",
           standing: "open",
