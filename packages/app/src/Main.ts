@@ -6,6 +6,7 @@ import * as DoctorCommand from "./commands/DoctorCommand.ts"
 import * as EventsCommand from "./commands/EventsCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
 import * as QueueCommand from "./commands/QueueCommand.ts"
+import * as WebhooksCommand from "./commands/WebhooksCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
 import * as WorkersCommand from "./commands/WorkersCommand.ts"
 import { runMain } from "./terminal/Exit.ts"
@@ -22,6 +23,7 @@ const muster = Command.make("muster").pipe(
     QueueCommand.command,
     EventsCommand.command,
     WorkersCommand.command,
+    WebhooksCommand.command,
     DoctorCommand.command
   ])
 )

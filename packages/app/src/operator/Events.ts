@@ -27,7 +27,8 @@ export interface Flags {
 const optional = <A>(schema: Parameters<typeof Server.decodeArgument<A>>[0], name: string, text: string | undefined) =>
   text === undefined ? Effect.succeed(undefined) : Server.decodeArgument(schema, name, text)
 
-const readFilter = Effect.fnUntraced(function* (flags: Flags) {
+/** The filter that flags name. */
+export const readFilter = Effect.fnUntraced(function* (flags: Omit<Flags, "after" | "json">) {
   const texts = flags.types.flatMap((text) => text.split(","))
   const said = {
     types:
