@@ -124,7 +124,7 @@ export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest
           standing: "open",
           capacity: 3,
           machine_id: "box",
-          last_heartbeat_at: beat
+          last_heartbeat_at: beat!
         })
         assert.isTrue(DateTime.isGreaterThanOrEqualTo(glimpse!.status_changed_at, beat!))
 
