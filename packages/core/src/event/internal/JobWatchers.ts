@@ -157,18 +157,19 @@ export const make = ({ archive, log, queue }: Sources): JobWatchers => {
       if (ended) return yield* Cause.done()
       if (known === undefined) return state(first.job)
       while (true) {
+        // What was heard goes first, so that a doubt alone leaves no transition out.
+        const changes = watcher.doubt === "lost" ? [] : taken()
+        if (Array.isReadonlyArrayNonEmpty(changes)) return changes
         if (watcher.doubt === "none") {
-          const changes = taken()
-          if (Array.isReadonlyArrayNonEmpty(changes)) return changes
           yield* wait(watcher)
-        } else {
-          const wasLost = watcher.doubt === "lost"
-          watcher.doubt = "none"
-          const again = yield* stateAgain(id)
-          if (wasLost || differs(known, again.job)) {
-            position = again.position
-            return state(again.job)
-          }
+          continue
+        }
+        const wasLost = watcher.doubt === "lost"
+        watcher.doubt = "none"
+        const again = yield* stateAgain(id)
+        if (wasLost || differs(known, again.job)) {
+          position = again.position
+          return state(again.job)
         }
       }
     })

@@ -85,5 +85,7 @@ export const run = (log: EventLog["Service"], listener: LogListener): Effect.Eff
       Effect.retry(whileAway)
     )
 
-    return Effect.asVoid(Effect.forkScoped(Effect.annotateLogs(Effect.forever(round), { fiber: "event-feed" })))
+    const reading = Effect.annotateLogs(Effect.forever(round), { fiber: "event-feed" })
+    // At once: what is watched before the reading begins is told by state alone.
+    return Effect.asVoid(Effect.forkScoped(reading, { startImmediately: true }))
   })
