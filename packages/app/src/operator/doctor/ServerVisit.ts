@@ -86,13 +86,15 @@ const greet = Effect.fnUntraced(function* (configuration: Configuration, mayBeAw
   return { isThere: true, here: clocks }
 })
 
-const compared = (theirs: string, url: string): Finding.Found =>
-  theirs === version
-    ? Finding.ok(`Muster ${version} answers at ${url}, the version of this command`)
-    : Finding.warning(
-        `Muster ${theirs} answers at ${url}, and this command is ${version}`,
-        "install the same version on both sides"
-      )
+const compared = (theirs: string, url: string): Finding.Found => {
+  if (theirs === version) return Finding.ok(`Muster ${version} answers at ${url}, the version of this command`)
+  // One that was put together from the library.
+  if (theirs === "unknown") return Finding.ok(`a Muster server that does not know its version answers at ${url}`)
+  return Finding.warning(
+    `Muster ${theirs} answers at ${url}, and this command is ${version}`,
+    "install the same version on both sides"
+  )
+}
 
 const asked = Effect.fnUntraced(function* ({ token, url }: Configuration) {
   const client = yield* MusterClient.make({ baseUrl: url, token, patience: toDiagnose })
