@@ -13,7 +13,9 @@ import { SqlClient } from "effect/sql/SqlClient"
 import * as SqlSchema from "effect/sql/SqlSchema"
 import { repository } from "./PgFailure.ts"
 
-const pageSize = 1_000
+/** Rows of a page; one may hold the same event of many workers, so a page ends with the row that makes it this long. */
+const rowsPerPage = 1_000
+const eventsPerPage = 1_000
 
 /** How often this process says that its queue still wants events; a queue that has not for a day is forgotten. */
 const seenEveryMillis = 60_000
@@ -71,11 +73,15 @@ const make = Effect.gen(function* () {
     Request: Schema.Void,
     Result: Outbox,
     execute: () => sql`
-      UPDATE worker_outboxes SET batch = picked.seqs, number = number + cardinality(picked.seqs)
+      UPDATE worker_outboxes SET batch = picked.seqs, number = number + picked.size
       FROM (
-        SELECT array_agg(seq ORDER BY seq) AS seqs FROM (
-          SELECT seq FROM worker_events WHERE queue = ${queue} ORDER BY seq LIMIT ${pageSize}
+        SELECT array_agg(seq ORDER BY seq) AS seqs, sum(size)::bigint AS size FROM (
+          SELECT seq, size, sum(size) OVER (ORDER BY seq) - size AS before FROM (
+            SELECT seq, cardinality(worker_ids) AS size FROM worker_events
+            WHERE queue = ${queue} ORDER BY seq LIMIT ${rowsPerPage}
+          ) AS sized
         ) AS oldest
+        WHERE before < ${eventsPerPage}
       ) AS picked
       WHERE queue = ${queue} AND picked.seqs IS NOT NULL
       RETURNING id::text, number::text, true AS has_batch`
@@ -85,9 +91,15 @@ const make = Effect.gen(function* () {
     Request: Schema.Void,
     Result: Row,
     execute: () => sql`
-      SELECT at, type, worker_id, machine_id, worker_status, standing FROM worker_events
-      WHERE queue = ${queue} AND seq = ANY((SELECT batch FROM worker_outboxes WHERE queue = ${queue})::bigint[])
-      ORDER BY seq`
+      SELECT
+        e.at, e.type, one.worker_id, coalesce(one.machine_id, w.machine_id, d.machine_id) AS machine_id,
+        e.worker_status, e.standing
+      FROM worker_events e
+      CROSS JOIN LATERAL unnest(e.worker_ids, e.machine_ids) WITH ORDINALITY AS one (worker_id, machine_id, n)
+      LEFT JOIN workers w ON e.machine_ids IS NULL AND w.id = one.worker_id
+      LEFT JOIN departed_workers d ON e.machine_ids IS NULL AND d.id = one.worker_id
+      WHERE e.queue = ${queue} AND e.seq = ANY((SELECT batch FROM worker_outboxes WHERE queue = ${queue})::bigint[])
+      ORDER BY e.seq, one.n`
   })
 
   const page = Effect.gen(function* () {

@@ -93,7 +93,7 @@ describe("the outbox on PostgreSQL", () => {
       assert.deepStrictEqual(yield* on("two", next), [])
       const left = yield* on(
         "one",
-        Effect.flatMap(SqlClient, (sql) => sql`SELECT worker_id FROM worker_events`)
+        Effect.flatMap(SqlClient, (sql) => sql`SELECT seq FROM worker_events`)
       )
       assert.deepStrictEqual(left, [])
       yield* on(

@@ -32,9 +32,8 @@ const makeRepository = Effect.gen(function* () {
   const { tell } = yield* MemoryOutbox.MemoryOutbox
 
   const moveTo = (row: Row, status: WorkerStatus, now: number): Worker => {
-    const { status: before } = row.worker
     row.worker = new Worker({ ...row.worker, status, status_changed_at: DateTime.makeUnsafe(now) })
-    if (status !== before) tell("worker.status", row.worker, now)
+    tell("worker.status", row.worker, now)
     return row.worker
   }
 

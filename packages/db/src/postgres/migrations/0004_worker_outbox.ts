@@ -23,78 +23,76 @@ export const workerOutbox = Effect.gen(function* () {
       batch bigint[],
       seen_at timestamptz NOT NULL
     )`
+  // A row for up to 1,000 workers to which the same happened in one statement: a row for each would double the cost of a
+  // check that moves the whole fleet.
   yield* sql`
     CREATE TABLE worker_events (
       queue text COLLATE "C" NOT NULL,
       seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
       at timestamptz NOT NULL,
       type text NOT NULL,
-      worker_id text COLLATE "C" NOT NULL,
-      machine_id text,
+      worker_ids text[] NOT NULL,
+      machine_ids text[],
       worker_status text,
       standing text,
       PRIMARY KEY (queue, seq)
     )`
-
   yield* sql`
-    CREATE FUNCTION muster_worker_registered() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE VIEW wanted_outboxes AS SELECT queue FROM worker_outboxes WHERE seen_at > now() - interval '1 day'`
+
+  // Workers themselves change one by one. json has no equality.
+  yield* sql`
+    CREATE FUNCTION muster_worker_changed() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      INSERT INTO worker_events (queue, at, type, worker_id, machine_id, worker_status)
-      SELECT o.queue, n.registered_at, 'worker.registered', n.id, n.machine_id, 'pending'
-      FROM new_rows n CROSS JOIN worker_outboxes o WHERE o.seen_at > now() - interval '1 day';
+      IF TG_OP = 'INSERT' THEN
+        INSERT INTO worker_events (queue, at, type, worker_ids, machine_ids, worker_status)
+        SELECT queue, NEW.registered_at, 'worker.registered', ARRAY[NEW.id], ARRAY[NEW.machine_id], 'pending'
+        FROM wanted_outboxes;
+      ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO worker_events (queue, at, type, worker_ids, machine_ids)
+        SELECT queue, now(), 'worker.unregistered', ARRAY[OLD.id], ARRAY[OLD.machine_id] FROM wanted_outboxes;
+      ELSE
+        IF (
+          NEW.region, NEW.capacity, NEW.capabilities::text, NEW.machine_id, NEW.worker_type, NEW.process_name,
+          NEW.instance_id, NEW.unhealthy_job_types
+        ) IS DISTINCT FROM (
+          OLD.region, OLD.capacity, OLD.capabilities::text, OLD.machine_id, OLD.worker_type, OLD.process_name,
+          OLD.instance_id, OLD.unhealthy_job_types
+        ) THEN
+          INSERT INTO worker_events (queue, at, type, worker_ids, machine_ids)
+          SELECT queue, now(), 'worker.updated', ARRAY[NEW.id], ARRAY[NEW.machine_id] FROM wanted_outboxes;
+        END IF;
+        IF NEW.standing <> OLD.standing THEN
+          INSERT INTO worker_events (queue, at, type, worker_ids, machine_ids, standing)
+          SELECT queue, now(), 'worker.standing', ARRAY[NEW.id], ARRAY[NEW.machine_id], NEW.standing
+          FROM wanted_outboxes;
+        END IF;
+      END IF;
       RETURN NULL;
     END $$`
   yield* sql`
-    CREATE TRIGGER worker_registered AFTER INSERT ON workers REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION muster_worker_registered()`
+    CREATE TRIGGER worker_changed AFTER INSERT OR UPDATE OR DELETE ON workers
+    FOR EACH ROW EXECUTE FUNCTION muster_worker_changed()`
 
+  // A check may move the whole fleet. Whose status changed is told by its time: to compare with the rows before would
+  // need a join, by a plan that PostgreSQL makes once, for however few rows there are then. Which machines they are on is
+  // looked up when the events are read.
   yield* sql`
-    CREATE FUNCTION muster_worker_unregistered() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION muster_worker_moved() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      INSERT INTO worker_events (queue, at, type, worker_id, machine_id)
-      SELECT o.queue, now(), 'worker.unregistered', n.id, n.machine_id
-      FROM old_rows n CROSS JOIN worker_outboxes o WHERE o.seen_at > now() - interval '1 day';
+      INSERT INTO worker_events (queue, at, type, worker_ids, worker_status)
+      SELECT o.queue, now(), 'worker.status', moved.ids, moved.status
+      FROM (
+        SELECT status, array_agg(worker_id) AS ids
+        FROM (
+          SELECT worker_id, status, row_number() OVER () / 1000 AS part FROM changed
+          WHERE status_changed_at = now()
+        ) AS numbered
+        GROUP BY status, part
+      ) AS moved CROSS JOIN wanted_outboxes o;
       RETURN NULL;
     END $$`
   yield* sql`
-    CREATE TRIGGER worker_unregistered AFTER DELETE ON workers REFERENCING OLD TABLE AS old_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION muster_worker_unregistered()`
-
-  // json has no equality.
-  yield* sql`
-    CREATE FUNCTION muster_worker_updated() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-      INSERT INTO worker_events (queue, at, type, worker_id, machine_id)
-      SELECT o.queue, now(), 'worker.updated', n.id, n.machine_id
-      FROM new_rows n JOIN old_rows p ON p.id = n.id CROSS JOIN worker_outboxes o
-      WHERE o.seen_at > now() - interval '1 day' AND (
-        n.region, n.capacity, n.capabilities::text, n.machine_id, n.worker_type, n.process_name, n.instance_id,
-        n.unhealthy_job_types
-      ) IS DISTINCT FROM (
-        p.region, p.capacity, p.capabilities::text, p.machine_id, p.worker_type, p.process_name, p.instance_id,
-        p.unhealthy_job_types
-      );
-      INSERT INTO worker_events (queue, at, type, worker_id, machine_id, standing)
-      SELECT o.queue, now(), 'worker.standing', n.id, n.machine_id, n.standing
-      FROM new_rows n JOIN old_rows p ON p.id = n.id CROSS JOIN worker_outboxes o
-      WHERE o.seen_at > now() - interval '1 day' AND n.standing <> p.standing;
-      RETURN NULL;
-    END $$`
-  yield* sql`
-    CREATE TRIGGER worker_updated AFTER UPDATE ON workers REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION muster_worker_updated()`
-
-  yield* sql`
-    CREATE FUNCTION muster_worker_status() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-      INSERT INTO worker_events (queue, at, type, worker_id, machine_id, worker_status)
-      SELECT o.queue, n.status_changed_at, 'worker.status', n.worker_id, w.machine_id, n.status
-      FROM new_rows n JOIN old_rows p ON p.worker_id = n.worker_id JOIN workers w ON w.id = n.worker_id
-      CROSS JOIN worker_outboxes o WHERE o.seen_at > now() - interval '1 day' AND n.status <> p.status;
-      RETURN NULL;
-    END $$`
-  yield* sql`
-    CREATE TRIGGER worker_status_changed AFTER UPDATE ON worker_status
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION muster_worker_status()`
+    CREATE TRIGGER worker_moved AFTER UPDATE ON worker_status REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION muster_worker_moved()`
 })
