@@ -7,6 +7,7 @@ import type { NewEvent } from "@muster/core/event/Event"
 import { compare, EventCursor, make, positionOf } from "@muster/core/event/EventCursor"
 import { EventLog } from "@muster/core/event/internal/EventLog"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
+import { request } from "@muster/core/job/Job"
 import { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Duration, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -313,6 +314,36 @@ export const suite = (name: string, layer: QueueLayer): void => {
           ["job.completed"]
         )
         assert.strictEqual((yield* queue.get(jobId("j0")))._tag, "Some")
+      }),
+      {},
+      { maxBytes: 16 * 1024 }
+    )
+
+    test(
+      "from twice what it may hold no job is taken, until some events are archived and gone",
+      Effect.gen(function* () {
+        const log = yield* EventLog
+        const queue = yield* JobQueue
+        yield* queue.keepForArchive
+        yield* submit("first")
+        const { fence } = yield* claimOne()
+        let taken = 0
+        const refused = yield* Effect.suspend(() => submit(`j${++taken}`, { customer_id: "c".repeat(200) })).pipe(
+          // Some layers look at how full they are now and then only.
+          Effect.andThen(queue.tick),
+          Effect.repeat({ times: 1_000 }),
+          Effect.flip
+        )
+        assert.deepInclude(refused, { _tag: "StorageError", unavailable: true })
+        assert.isAbove(taken, 10)
+        const many = queue.submitMany([{ id: jobId("many"), request: request({ service_required: "simulation" }) }])
+        assert.strictEqual((yield* Effect.flip(many))._tag, "StorageError")
+        // What is there goes on, and is found again.
+        yield* queue.complete(fence, 1)
+        assert.strictEqual((yield* submit("first")).status, "completed")
+        yield* trimAll(yield* log.end)
+        yield* queue.tick
+        assert.strictEqual((yield* submit(`j${taken}`)).status, "pending")
       }),
       {},
       { maxBytes: 16 * 1024 }

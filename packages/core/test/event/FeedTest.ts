@@ -122,7 +122,7 @@ export const until = <E, R>(what: string, holds: Effect.Effect<boolean, E, R>): 
   Effect.gen(function* () {
     const deadline = performance.now() + 10_000
     while (!(yield* holds)) {
-      if (performance.now() > deadline) yield* Effect.die(new Error(`not within 10 s: ${what}`))
+      if (performance.now() > deadline) return yield* Effect.die(new Error(`not within 10 s: ${what}`))
       yield* TestClock.withLive(Effect.sleep("1 millis"))
     }
   })

@@ -94,14 +94,14 @@ export const depthSuite = (layer: QueueLayer): void => {
         ["x", null, 2, false],
         ["y", null, 1, false]
       ])
-      const [y] = (yield* allClasses).filter(({ facts }) => facts.service_required === "y")
+      const y = (yield* allClasses).find(({ facts }) => facts.service_required === "y")
       assert.deepStrictEqual(y!.facts.requirements, { hardware: { gpu_memory_gb: 24 } })
       yield* claim({ capabilities: { job_types: ["x"] } })
       assert.deepStrictEqual(yield* depths, [
         ["x", null, 1, true],
         ["y", null, 1, false]
       ])
-      const [x] = (yield* allClasses).filter(({ facts }) => facts.service_required === "x")
+      const x = (yield* allClasses).find(({ facts }) => facts.service_required === "x")
       assert.isTrue(DateTime.Equivalence(x!.next_created_at, (yield* jobNow("b")).created_at))
       yield* claim({ capabilities: { job_types: ["x"] } })
       assert.deepStrictEqual(yield* depths, [["y", null, 1, false]])
