@@ -31,9 +31,13 @@ export const eventually = (what: string, holds: () => boolean): Effect.Effect<vo
     Effect.asVoid
   )
 
-const connect = (port: number, path: string, headers: Record<string, string>) =>
+/** A port of this host, or the path of a socket. */
+type Address = number | string
+
+const connect = (to: Address, path: string, headers: Record<string, string>) =>
   new Promise<{ readonly incoming: IncomingMessage; readonly cut: () => void }>((resolve, reject) => {
-    const outgoing = request({ host: "127.0.0.1", port, path, headers, agent: false }, (incoming) =>
+    const target = typeof to === "number" ? { host: "127.0.0.1", port: to } : { socketPath: to }
+    const outgoing = request({ ...target, path, headers, agent: false }, (incoming) =>
       resolve({ incoming, cut: () => outgoing.destroy() })
     )
     outgoing.on("error", reject)
@@ -42,12 +46,12 @@ const connect = (port: number, path: string, headers: Record<string, string>) =>
 
 /** Opens a stream and reads it until the scope closes. */
 export const open = (
-  port: number,
+  to: Address,
   path: string,
   headers: Record<string, string> = {}
 ): Effect.Effect<EventReader, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.promise(() => connect(port, path, headers)),
+    Effect.promise(() => connect(to, path, headers)),
     ({ cut }) => Effect.sync(cut)
   ).pipe(
     Effect.map(({ cut, incoming }) => {
