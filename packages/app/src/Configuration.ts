@@ -3,6 +3,7 @@
  * the only file that knows the names of the variables.
  */
 import { Duration, Effect, Exit, Redacted, Runtime, Schema, SchemaIssue } from "effect"
+import type { EventSettings } from "@muster/core/event/EventSettings"
 import { longestPriorityStep, type QueueSettings } from "@muster/core/job/QueueSettings"
 import * as DurationText from "@muster/core/DurationText"
 import { Name } from "@muster/core/Identifier"
@@ -73,6 +74,9 @@ const variables = {
   MUSTER_LEASE: { schema: duration(Duration.millis(500)), default: "30s" },
   MUSTER_PRIORITY_STEP: { schema: duration(Duration.zero, longestPriorityStep), default: "60s" },
   MUSTER_RETENTION: { schema: duration(Duration.zero), default: "3d" },
+  MUSTER_EVENT_RETENTION: { schema: duration(Duration.zero), default: "1h" },
+  MUSTER_EVENT_BYTES: { schema: integer(1_024 * 1_024, 1_024 ** 4), default: "268435456" },
+  MUSTER_ARCHIVE_RETENTION: { schema: duration(Duration.minutes(1), Duration.days(36_500)), default: "90d" },
   MUSTER_WEBHOOK_ALLOW_PRIVATE: { schema: privateAddresses, default: "false" },
   MUSTER_WEBHOOK_TIMEOUT: { schema: duration(Duration.millis(100), Duration.minutes(1)), default: "10s" },
   MUSTER_WEBHOOK_DISABLE_AFTER: { schema: duration(Duration.seconds(1)), default: "3d" },
@@ -99,6 +103,7 @@ export interface Configuration {
   readonly token: Redacted.Redacted | undefined
   readonly registry: RegistrySettings
   readonly queue: QueueSettings
+  readonly events: EventSettings
   readonly webhooks: Pick<WebhookSettings, "allowPrivate" | "timeout" | "disableAfter">
   readonly beatInterval: Duration.Duration
   /** The longest body of a request and the longest result of a job, in bytes. */
@@ -188,6 +193,11 @@ export const read = Effect.fn("Configuration.read")(function* (
       allowPrivate: toPrivateAddresses(text("MUSTER_WEBHOOK_ALLOW_PRIVATE")),
       timeout: toDuration(text("MUSTER_WEBHOOK_TIMEOUT")),
       disableAfter: toDuration(text("MUSTER_WEBHOOK_DISABLE_AFTER"))
+    },
+    events: {
+      retention: toDuration(text("MUSTER_EVENT_RETENTION")),
+      maxBytes: Number(text("MUSTER_EVENT_BYTES")),
+      archiveRetention: toDuration(text("MUSTER_ARCHIVE_RETENTION"))
     },
     beatInterval: toDuration(text("MUSTER_HEARTBEAT_INTERVAL")),
     maxPayload: Number(text("MUSTER_MAX_PAYLOAD")),

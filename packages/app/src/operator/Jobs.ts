@@ -1,5 +1,5 @@
 /** What the `muster job` commands do. Everything heavy is imported from here on, when a command really runs. */
-import { type Job, type JobErrorKind, JobId, type JobStatus } from "@muster/core/job/Job"
+import { type Job, type JobErrorKind, JobId } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
 import { JobKnown, type JobStored, jobsPerPage } from "@muster/http-server/contract/JobsApi"
 import { DateTime, Duration, Effect, Predicate } from "effect"
@@ -7,6 +7,7 @@ import * as Configuration from "../Configuration.ts"
 import * as Output from "../terminal/Output.ts"
 import * as Text from "../terminal/Text.ts"
 import * as Batch from "./Batch.ts"
+import * as JobFilter from "./JobFilter.ts"
 import * as JobView from "./JobView.ts"
 import * as JobWatch from "./JobWatch.ts"
 import * as Pages from "./Pages.ts"
@@ -151,8 +152,7 @@ export const retry = Effect.fn("Jobs.retry")(function* (flags: {
 
 /** `muster job list` */
 export const list = Effect.fn("Jobs.list")(function* (flags: {
-  readonly status: JobStatus | undefined
-  readonly service: string | undefined
+  readonly filter: JobFilter.Flags
   readonly limit: number | undefined
   readonly cursor: string | undefined
   readonly all: boolean
@@ -161,13 +161,9 @@ export const list = Effect.fn("Jobs.list")(function* (flags: {
   if (flags.all && flags.limit !== undefined) {
     return yield* new Configuration.WrongUse({ problems: ["--all and --limit: give one of the two"] })
   }
-  const service =
-    flags.service === undefined ? undefined : yield* Server.decodeArgument(Name, "--service", flags.service)
-  const filter = {
-    ...(flags.status === undefined ? {} : { status: flags.status }),
-    ...(service === undefined ? {} : { service_required: service })
-  }
+  const filter = yield* JobFilter.fromFlags(flags.filter)
   const client = yield* Server.connect
+  let incomplete = false
   const { bodies, items, next_cursor } = yield* Pages.collect(
     "jobs",
     {
@@ -175,12 +171,18 @@ export const list = Effect.fn("Jobs.list")(function* (flags: {
       perPage: jobsPerPage.maximum,
       from: flags.cursor
     },
-    (page) => Server.ask(client.jobs.list({ query: { ...filter, ...page }, responseMode }))
+    (page) =>
+      Effect.tap(Server.ask(client.jobs.list({ query: { ...filter, ...page }, responseMode })), ({ value }) =>
+        Effect.sync(() => {
+          incomplete ||= value.incomplete === true
+        })
+      )
   )
-  if (flags.json) return yield* Output.printJson({ jobs: bodies, next_cursor })
-  if (items.length === 0) return yield* Output.note("no jobs")
-  yield* Output.print(JobView.table(items, yield* DateTime.now, yield* Output.canvas))
-  if (next_cursor !== null) {
+  if (flags.json) return yield* Output.printJson({ jobs: bodies, next_cursor, ...(incomplete ? { incomplete } : {}) })
+  if (items.length === 0) yield* Output.note("no jobs")
+  else yield* Output.print(JobView.table(items, yield* DateTime.now, yield* Output.canvas))
+  if (incomplete) yield* Output.note("warning: the archive is away, so jobs that have left the queue are missing")
+  if (next_cursor !== null && items.length > 0) {
     yield* Output.note(`there are more; --all shows them, --cursor ${Text.visible(next_cursor)} goes on from here`)
   }
 })

@@ -4,6 +4,7 @@ import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
 import { BuildInfo } from "@muster/core/diagnosis/BuildInfo"
+import { EventSettings } from "@muster/core/event/EventSettings"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
@@ -40,6 +41,7 @@ const settings = (configuration: Configuration) =>
   Layer.mergeAll(
     Layer.succeed(RegistrySettings, configuration.registry),
     Layer.succeed(QueueSettings, configuration.queue),
+    Layer.succeed(EventSettings, configuration.events),
     Layer.effect(
       WebhookSettings,
       Effect.map(WebhookSettings, (defaults) => ({ ...defaults, ...configuration.webhooks }))

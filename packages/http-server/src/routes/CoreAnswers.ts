@@ -59,8 +59,13 @@ const isRefusal = (error: Refusal | Technical): error is Refusal => error._tag i
 const retryAfterSeconds = 2
 const quietMillis = 5_000
 
+const storeOf = ({ _tag, operation }: Technical): string => {
+  if (_tag !== "StorageError") return "the registry of workers"
+  return operation.startsWith("JobArchive.") ? "the archive of finished jobs" : "the job queue"
+}
+
 const unavailable = (error: Technical) => {
-  const store = error._tag === "StorageError" ? "the job queue" : "the registry of workers"
+  const store = storeOf(error)
   return new Problems.StoreUnavailable({
     // Also true of a queue that is full.
     detail: `${store} cannot serve this now; send the request again later`,

@@ -37,7 +37,11 @@ export const layer = HttpApiBuilder.group(
           withStores
         ),
       list: ({ query }) =>
-        JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
+        JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(
+          Effect.map(({ incomplete, ...page }) => (incomplete ? { ...page, incomplete } : page)),
+          answered,
+          withStores
+        ),
       get: ({ params, query }) =>
         query.wait === undefined
           ? JobQueries.getJob(params.id).pipe(asJob, answered, withStores)
