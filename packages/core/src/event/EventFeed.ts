@@ -59,12 +59,16 @@ export interface FeedLag {
 export class EventFeed extends Context.Service<
   EventFeed,
   {
-    /** Events in their order, each once. A cursor that the log does not go on from begins with a `Reset`. Never ends. */
+    /**
+     * Events in their order, each once. A cursor that the log does not go on from begins with a `Reset`. Never ends, and
+     * waits out an outage that comes after its beginning.
+     */
     readonly follow: (request: FollowRequest) => Stream.Stream<FeedItem, StorageError>
 
     /**
      * What becomes of a job: its state, and then each event, until it has ended. Of progress that was not taken yet only
-     * the newest is given; transitions are never left out but for a new `State`. Ends whatever disconnects meanwhile.
+     * the newest is given; transitions are never left out but for a new `State`. Ends whatever disconnects meanwhile, but begins only while the stores
+     * are there.
      */
     readonly watch: (id: JobId) => Stream.Stream<JobChange, JobNotFound | StorageError>
 

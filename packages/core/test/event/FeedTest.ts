@@ -21,6 +21,8 @@ export class LogSwitch extends Context.Service<
     readonly cut: Effect.Effect<void>
     /** Reads find nothing from now on, as over a connection that is gone without a word. */
     readonly mute: Effect.Effect<void>
+    /** The state of jobs cannot be read from now on. */
+    readonly blind: Effect.Effect<void>
     /** Reads work again. */
     readonly mend: Effect.Effect<void>
     /** All that has happened so far is forgotten. */
@@ -38,11 +40,13 @@ const switched = Effect.gen(function* () {
   let state: "cut" | "mute" | "open" = "open"
   let turned = Deferred.makeUnsafe<void>()
   let floor: EventCursor | undefined
+  let isBlind = false
 
   const turn = (to: typeof state) =>
     Effect.suspend(() => {
       const before = turned
       state = to
+      isBlind = false
       turned = Deferred.makeUnsafe<void>()
       return Effect.asVoid(Deferred.succeed(before, undefined))
     })
@@ -76,10 +80,17 @@ const switched = Effect.gen(function* () {
     yield* turn(state)
   })
 
+  const blind = Effect.sync(() => {
+    isBlind = true
+  })
+
   return Context.make(EventLog, through).pipe(
-    Context.add(JobQueue, queue),
+    Context.add(JobQueue, {
+      ...queue,
+      observe: (id) => Effect.suspend(() => (isBlind ? Effect.fail(away) : queue.observe(id)))
+    }),
     Context.add(StoreTime, time),
-    Context.add(LogSwitch, LogSwitch.of({ cut: turn("cut"), mute: turn("mute"), mend: turn("open"), lose }))
+    Context.add(LogSwitch, LogSwitch.of({ cut: turn("cut"), mute: turn("mute"), mend: turn("open"), lose, blind }))
   )
 })
 

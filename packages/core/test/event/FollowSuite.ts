@@ -227,6 +227,25 @@ export const followSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "a follower that is behind waits for the log, too",
+    Effect.gen(function* () {
+      const feed = yield* EventFeed
+      const log = yield* EventLog
+      const broken = yield* LogSwitch
+      const after = yield* log.end
+      yield* submitMany(300)
+      yield* broken.cut
+      const follower = yield* reading(feed.follow({ after, filter: {} }))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(follower.items, [])
+      yield* broken.mend
+      yield* TestClock.adjust("10 seconds")
+      yield* follower.count(300)
+      assert.deepStrictEqual(words(follower.items), names(300))
+    })
+  )
+
+  test(
     "what happened is counted by type, and by class for a minute",
     Effect.gen(function* () {
       const feed = yield* EventFeed

@@ -204,6 +204,29 @@ export const watchSuite = (layer: QueueLayer): void => {
   )
 
   test(
+    "a watcher that has to read state while that is away tries until it is there; a new one is told at once",
+    Effect.gen(function* () {
+      const feed = yield* EventFeed
+      const queue = yield* JobQueue
+      const broken = yield* LogSwitch
+      yield* submit("j")
+      const watcher = yield* watching("j")
+      yield* watcher.count(1)
+      yield* broken.mute
+      yield* queue.complete((yield* claimOne()).fence, 1)
+      yield* broken.blind
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(words(watcher.items), ["PENDING"])
+      const refused = yield* Effect.flip(Stream.runCollect(feed.watch(jobId("j"))))
+      assert.strictEqual(refused._tag, "StorageError")
+      yield* broken.mute
+      yield* TestClock.adjust("10 seconds")
+      yield* watcher.end
+      assert.deepStrictEqual(words(watcher.items), ["PENDING", "COMPLETED"])
+    })
+  )
+
+  test(
     "silence alone is no news",
     Effect.gen(function* () {
       yield* submit("j")

@@ -3,6 +3,7 @@
  */
 import { Array, Deferred, Effect, Stream } from "effect"
 import type { StorageError } from "../../job/JobErrors.ts"
+import { whileAway } from "../../WhileAway.ts"
 import { type Event, meantBy } from "../Event.ts"
 import type { EventCursor } from "../EventCursor.ts"
 import type { FeedItem, FollowRequest } from "../EventFeed.ts"
@@ -37,7 +38,7 @@ export const follow = (
     return items
   }
 
-  /** What comes next in the log; the follower begins anew where that does not go on. */
+  /** What comes next in the log; the follower begins anew where that does not go on. Waits out an outage. */
   const takeFromLog = (follower: Follower): Effect.Effect<ReadonlyArray<FeedItem>, StorageError> =>
     log.read({ after: follower.cursor, limit: fromLog }).pipe(
       Effect.map((page): ReadonlyArray<FeedItem> => {
@@ -49,7 +50,8 @@ export const follow = (
           follower.cursor = position
           return [{ _tag: "Reset", position }]
         })
-      )
+      ),
+      Effect.retry({ schedule: whileAway, while: ({ unavailable }) => unavailable })
     )
 
   const meant = (items: ReadonlyArray<FeedItem>): ReadonlyArray<FeedItem> =>
