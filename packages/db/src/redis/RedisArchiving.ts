@@ -41,10 +41,12 @@ export const make = (
     unarchived: Effect.fnUntraced(function* (limit) {
       const jobs: globalThis.Array<FinishedJob> = []
       for (let offset = 0; jobs.length < limit;) {
-        const [looked, ...found] = yield* unarchived({ offset, limit: Math.min(perCall, limit - jobs.length) })
-        if (looked === 0) break
+        const wanted = Math.min(perCall, limit - jobs.length)
+        const [looked, ...found] = yield* unarchived({ offset, limit: wanted })
         offset += looked
         jobs.push(...found.map(([position, job, attempts]) => ({ position, job, attempts })))
+        // There are no more, or they are large: that is enough for one answer.
+        if (looked < wanted) break
       }
       return jobs
     }, storage("unarchived")),
