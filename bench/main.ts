@@ -16,6 +16,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   claims: () => import("./claims.ts"),
   classes: () => import("./classes.ts"),
   dispatch: () => import("./dispatch.ts"),
+  explain: () => import("./explain.ts"),
   heartbeats: () => import("./heartbeats.ts"),
   memory: () => import("./memory.ts"),
   scheduler: () => import("./scheduler.ts"),

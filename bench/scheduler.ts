@@ -29,7 +29,10 @@ const timed = <E, R>(name: string, pass: Effect.Effect<number, E, R>, aim: boole
 /** Workers and their beats straight into the tables: registering is not what is measured. */
 const fill = Effect.gen(function* () {
   const sql = yield* SqlClient
+  // One queue wants the events of workers, as in use.
+  yield* sql`INSERT INTO worker_outboxes (queue, seen_at) VALUES ('default', now()) ON CONFLICT DO NOTHING`
   yield* sql`TRUNCATE workers CASCADE`
+  yield* sql`TRUNCATE worker_events`
   yield* sql`TRUNCATE past_heartbeats`
   yield* sql`
     INSERT INTO workers (id, region, capacity, capabilities, unhealthy_job_types)

@@ -9,20 +9,6 @@
 --          report, time, error
 
 muster.register("attempts", { "no-writes", "allow-oom" }, function(queue, args)
-  local id = args[2]
-  local job = muster.find(queue, id)
-  if not job then return { "not_found" } end
-  local last = {}
-  if job.worker_id and job.worker_id ~= "" then
-    local runs = muster.is_held(job)
-    last = {
-      job.attempt, job.worker_id, runs and "" or job.ended, job.assigned_at, job.started_at or "",
-      job.finished_at or "", not runs and job.error or ""
-    }
-  end
-  return {
-    "attempts", last,
-    redis.call("LRANGE", muster.key_of(queue, "attempts", id), 0, -1),
-    redis.call("LRANGE", muster.key_of(queue, "late", id), 0, -1)
-  }
+  local job = muster.find(queue, args[2])
+  return job and muster.attempts_of(queue, job) or { "not_found" }
 end)

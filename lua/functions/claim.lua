@@ -84,6 +84,7 @@ local function give(queue, class, jobs, claimer, reply)
       "ended", "",
       "assigned_at", assigned_at
     )
+    muster.tell(queue, job, "job.assigned", job.worker_id)
     reply[#reply + 1] = {
       job.id, request, job.attempt, job.retry_count, job.error or false, job.created_at, assigned_at
     }
@@ -119,7 +120,7 @@ local function givable(queue, class, members, claimer)
     elseif muster.is_expired(queue, job) then
       muster.expire(queue, job)
     elseif is_kept_from(queue, job, claimer.worker_id) then
-      muster.put_aside(queue, job, muster.now(queue) + aside_ms)
+      muster.put_aside(queue, job, muster.now(queue) + aside_ms, claimer.worker_id)
     else
       jobs[#jobs + 1] = job
     end

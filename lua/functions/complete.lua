@@ -13,7 +13,9 @@ muster.register_often("complete", { "allow-oom" }, function(queue, args, first)
   local id, attempt, nonce, result = args[first], args[first + 1], args[first + 2], args[first + 3]
   if not result then error({ err = "ERR bad arguments" }, 0) end
   local key = muster.key_of(queue, "job", id)
-  local known = redis.call("HMGET", key, "status", "attempt", "nonce", "worker_id")
+  local known = redis.call(
+    "HMGET", key, "status", "attempt", "nonce", "worker_id", "born", "customer", "workflow", "class"
+  )
   local status = known[1]
   if known[2] == attempt and known[3] == nonce then
     if status == "completed" then return "ok" end
@@ -25,6 +27,11 @@ muster.register_often("complete", { "allow-oom" }, function(queue, args, first)
         muster.later_set(queue, muster.key_of(queue, "result", id), result)
         redis.call("HSET", key, "status", "completed", "finished_at", now)
       end
+      local job = {
+        id = id, status = "completed", attempt = attempt, born = known[5], customer = known[6], workflow = known[7],
+        class = known[8]
+      }
+      muster.tell(queue, job, "job.completed", known[4], "completed")
       muster.later_zadd(queue, muster.key(queue, "finished"), now, id)
       muster.release(queue, id, known[4])
       return "ok"

@@ -2,17 +2,55 @@
 -- Jobs by falling sequence, filtered. Looks at a bounded stretch, and ends early when the answer grows large.
 --
 -- KEYS  the queue's prefix
--- ARGV  version, status ("" = any), service_required ("" = any), before (a sequence, "" = from the newest), limit
--- returns  {why, next, job…}; why it ended: "end" (nothing follows), "full" or "stretch" (go on before `next`)
+-- ARGV  version, status, service_required, customer, workflow ("" = any), created_from, created_before (ms, "" = any),
+--       before (a sequence, "" = from the newest), limit, then the workers of which one holds or held it (none = any)
+-- returns  {why, next, {sequence, job}…}; why it ended: "end" (nothing follows), "full" or "stretch" (go on before
+--          `next`)
 
 -- Jobs looked at; two commands each, so that a call stays near 1 ms.
 local stretch = 250
 
+-- A sequence is the time of the submit in us, or a little more when many came at once.
+local more_at_most = 1000000
+
+local function workers_in(args, first)
+  if not args[first] then return nil end
+  local workers = {}
+  for i = first, #args do workers[args[i]] = true end
+  return workers
+end
+
+-- What is looked for, as a function of what is known of a job: its status, and its born, customer, workflow, worker_id.
+local function filter_of(args)
+  local status, service_required, customer, workflow = args[2], args[3], args[4], args[5]
+  local from, upto, workers = tonumber(args[6]), tonumber(args[7]), workers_in(args, 10)
+  return function(found)
+    if not (found[1] and (status == "" or found[1] == status)
+      and (customer == "" or found[3] == customer) and (workflow == "" or found[4] == workflow)
+      and (not workers or workers[found[5]])) then
+      return false
+    end
+    if service_required == "" and not from and not upto then return true end
+    local created_at, service = string.match(found[2], "(%S+) (%S+)$")
+    created_at = tonumber(created_at)
+    return (service_required == "" or service == service_required)
+      and (not from or created_at >= from) and (not upto or created_at < upto)
+  end
+end
+
+-- Where to begin and where to end, of what is not before `before`.
+local function range_of(args)
+  local from, upto, newest = tonumber(args[6]), tonumber(args[7]), tonumber(args[8])
+  local latest = upto and upto * 1000 + more_at_most
+  if latest and not (newest and newest < latest) then newest = latest end
+  return newest and "(" .. muster.integer(newest) or "+inf", from and muster.integer(from * 1000) or "-inf"
+end
+
 muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
-  local status, service_required, before, limit = args[2], args[3], args[4], tonumber(args[5])
-  local newest = before == "" and "+inf" or "(" .. before
+  local before, limit, is_meant = args[8], tonumber(args[9]), filter_of(args)
+  local newest, oldest = range_of(args)
   local entries = redis.call(
-    "ZRANGE", muster.key(queue, "jobs"), newest, "-inf", "BYSCORE", "REV", "LIMIT", 0, stretch + 1, "WITHSCORES"
+    "ZRANGE", muster.key(queue, "jobs"), newest, oldest, "BYSCORE", "REV", "LIMIT", 0, stretch + 1, "WITHSCORES"
   )
   local reply, bytes, last_found, last_seen = { "end", "" }, 0, before, before
   for i = 1, #entries, 2 do
@@ -21,17 +59,17 @@ muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
       reply[1], reply[2] = "stretch", last_seen
       return reply
     end
-    local found = redis.call("HMGET", muster.key_of(queue, "job", id), "status", "born")
-    local is_meant = (status == "" or found[1] == status)
-      and (service_required == "" or muster.service_of(found[2]) == service_required)
-    if found[1] and is_meant then
+    local found = redis.call(
+      "HMGET", muster.key_of(queue, "job", id), "status", "born", "customer", "workflow", "worker_id"
+    )
+    if is_meant(found) then
       if #reply - 2 >= limit or bytes >= muster.reply_bytes then
         reply[1], reply[2] = "full", last_found
         return reply
       end
       local job = muster.reply(queue, muster.find(queue, id))
       bytes = bytes + muster.reply_size(job)
-      reply[#reply + 1] = job
+      reply[#reply + 1] = { sequence, job }
       last_found = sequence
     end
     last_seen = sequence

@@ -7,11 +7,11 @@
 
 muster.register_often("start", { "allow-oom" }, function(queue, args, first)
   local id, attempt, nonce = args[first], args[first + 1], args[first + 2]
-  local status = muster.held_status(queue, id, attempt, nonce)
-  if not status then return "lease_lost" end
-  if status == "assigned" then
-    local key = muster.key_of(queue, "job", id)
-    redis.call("HSET", key, "status", "processing", "started_at", muster.now_text(queue))
+  local job = muster.held_briefly(queue, id, attempt, nonce)
+  if not job then return "lease_lost" end
+  if job.status == "assigned" then
+    muster.change(queue, job, "status", "processing", "started_at", muster.now_text(queue))
+    muster.tell(queue, job, "job.started", job.worker_id)
   end
   return "ok"
 end)

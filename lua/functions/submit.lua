@@ -19,6 +19,7 @@ muster.register_often("submit", {}, function(queue, args, first)
   local known = state == "known" and muster.find(queue, submission.id)
   if known then return { "known", muster.reply(queue, known, true) } end
   local job = muster.store(queue, submission, step)
+  muster.tell(queue, job, "job.submitted")
   return { job.status, job.created_at }
 end, function(queue, args, first, calls, length)
   muster.look_up_ids(queue, args, first + 1, calls, length)

@@ -31,7 +31,10 @@ muster.register("submit_many", {}, function(queue, args)
   local reply = { "stored" }
   for n, submission in ipairs(submissions) do
     local free = states[n] == "free"
-    if free then muster.store(queue, submission, step) end
+    if free then
+      local job = muster.store(queue, submission, step)
+      muster.tell(queue, job, "job.submitted")
+    end
     reply[#reply + 1] = free and "1" or "0"
   end
   return reply

@@ -9,12 +9,19 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
--- The status of the job when this attempt holds it, else nil. Reads little: large jobs report progress often.
-function muster.held_status(queue, id, attempt, nonce)
-  local known = redis.call("HMGET", muster.key_of(queue, "job", id), "status", "attempt", "nonce")
+-- The same, with no more of the job than its events say: large jobs report progress often.
+function muster.held_briefly(queue, id, attempt, nonce)
+  local known = redis.call(
+    "HMGET", muster.key_of(queue, "job", id),
+    "status", "attempt", "nonce", "worker_id", "born", "customer", "workflow", "class"
+  )
   local status = known[1]
   local holds = (status == "assigned" or status == "processing") and known[2] == attempt and known[3] == nonce
-  return holds and status or nil
+  if not holds then return nil end
+  return {
+    id = id, status = status, attempt = attempt, worker_id = known[4], born = known[5], customer = known[6],
+    workflow = known[7], class = known[8]
+  }
 end
 
 -- Which report ends an attempt like this.

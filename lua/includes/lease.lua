@@ -61,6 +61,7 @@ function muster.wait_again(queue, job, ended, delay, changes)
     "nonce", changes.reported and job.nonce or ""
   )
   if changes.avoid then muster.change(queue, job, "avoid", changes.avoid) end
+  muster.tell(queue, job, "job.requeued", worker_id, ended, changes.error)
   muster.release(queue, job.id, worker_id)
 end
 
@@ -76,6 +77,7 @@ function muster.finish(queue, job, status, error, ended)
     "finished_at", muster.now_text(queue),
     "ended", ended or job.ended or ""
   )
+  muster.tell(queue, job, "job." .. status, not waited and job.worker_id, ended, error)
   if waited then muster.withdraw(queue, job, from) else muster.release(queue, job.id, job.worker_id) end
 end
 
@@ -110,7 +112,9 @@ function muster.start_over(queue, job)
     "started_at", "",
     "finished_at", ""
   )
+  muster.tell(queue, job, "job.retried")
   muster.later_zrem(queue, muster.key(queue, "finished"), job.id)
+  muster.later_zrem(queue, muster.key(queue, "archived"), job.id)
   muster.later_zrem(queue, muster.key(queue, "failed"), job.id)
 end
 
@@ -124,7 +128,7 @@ end
 
 -- Removes a finished job and all that is known of it.
 function muster.forget(queue, job)
-  for _, index in ipairs({ "finished", "failed", "jobs" }) do
+  for _, index in ipairs({ "finished", "archived", "failed", "jobs" }) do
     muster.later_zrem(queue, muster.key(queue, index), job.id)
   end
   redis.call(

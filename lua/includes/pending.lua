@@ -74,5 +74,6 @@ function muster.write_pending(queue)
   failure = write("HDEL", queue.hdels, failure)
   failure = write("ZADD", queue.zadds, failure)
   failure = write("HSET", queue.hsets, failure)
+  failure = muster.write_events(queue) or failure
   if failure then error(failure, 0) end
 end

@@ -48,13 +48,16 @@ end
 
 -- The one place that spells keys. The prefix is KEYS[1] and carries the hash tag: `{muster:<queue>}`.
 --   meta                 hash: priority_step_ms, last_tick, reap_from; counters: sequence, classes,
---                        signatures, audiences
+--                        signatures, audiences; of the log: log (its name), trimmed (a position), log_bytes,
+--                        relayed:<source> (a number); archiving ("1" for good, once there is an archive)
+--   log                  stream: what happened, one entry for each call that changed something (see events.lua)
 --   jobs                 sorted set: id by sequence, every job there is
 --   scheduled            sorted set: id by the time it is due
 --   expiring             sorted set: id by expires_at, of jobs that wait
 --   leases               sorted set: id by the time the lease ends
 --   held:<worker>        hash: ids of the jobs the worker holds → the inbox of the process that claimed it
---   finished             sorted set: id by finished_at
+--   finished             sorted set: id by finished_at, of ended jobs that are not in the archive
+--   archived             sorted set: the same of those that are
 --   failed               sorted set: id by sequence, of jobs that failed
 --   job:<id>             hash: the state of a job, small values only; empty means null
 --   request:<id>         string: the canonical text of its request
@@ -124,7 +127,8 @@ end
 function muster.now(queue)
   if not queue.now then
     local time = redis.call("TIME")
-    queue.now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    queue.micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
+    queue.now = math.floor(queue.micros / 1000)
   end
   return queue.now
 end

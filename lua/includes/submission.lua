@@ -87,14 +87,15 @@ end
 -- Requests of more bytes are read one at a time by claims, which answer only so many bytes.
 local large = 16 * 1024
 
--- Stores a job whose id is free, and returns it: the submission, which becomes the job.
+-- Stores a job whose id is free, and returns it: the submission, which becomes the job. One that was here before has
+-- its sequence and created_at already.
 function muster.store(queue, job, step)
   local now, run_at = muster.now(queue), tonumber(job.run_at)
   local later = run_at and run_at > now
-  job.sequence = muster.next_sequence(queue)
+  job.sequence = job.sequence or muster.next_sequence(queue)
   job.rank = muster.integer(rank(now, job, tonumber(step)))
   job.status = later and "scheduled" or "pending"
-  job.created_at = muster.now_text(queue)
+  job.created_at = job.created_at or muster.now_text(queue)
   muster.insert(queue, job, later and run_at or nil)
   local key = muster.key_of(queue, "job", job.id)
   redis.call(

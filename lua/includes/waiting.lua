@@ -11,10 +11,11 @@ end
 function muster.insert(queue, job, due)
   if due then
     redis.call("ZADD", muster.key(queue, "scheduled"), muster.integer(due), job.id)
-    job.class = ""
+    -- Events name the class it was filed in last.
+    job.filed, job.class = job.class, ""
   else
     local class = muster.class_of(queue, job)
-    job.class = class
+    job.class, job.filed = class, nil
     local partly_told = muster.line_up(queue, class, job)
     each_name(queue, job, function(index)
       redis.call("ZADD", index, job.sequence, job.id)
@@ -54,14 +55,16 @@ end
 function muster.promote(queue, job)
   muster.insert(queue, job)
   muster.change(queue, job, "status", "pending", "class", job.class)
+  muster.tell(queue, job, "job.promoted")
   redis.call("ZREM", muster.key(queue, "scheduled"), job.id)
 end
 
--- Lets a pending job wait until `due` (ms).
-function muster.put_aside(queue, job, due)
+-- Lets a pending job wait until `due` (ms), because this worker must not be given it now.
+function muster.put_aside(queue, job, due, worker_id)
   local class = job.class
   muster.insert(queue, job, due)
   muster.change(queue, job, "status", "scheduled", "class", "")
+  muster.tell(queue, job, "job.deferred", worker_id)
   muster.leave_line(queue, class, muster.member(job))
   leave_names(queue, job)
 end

@@ -3,9 +3,12 @@
  * the only file that knows the names of the variables.
  */
 import { Duration, Effect, Exit, Redacted, Runtime, Schema, SchemaIssue } from "effect"
+import type { EventSettings } from "@muster/core/event/EventSettings"
 import { longestPriorityStep, type QueueSettings } from "@muster/core/job/QueueSettings"
 import * as DurationText from "@muster/core/DurationText"
 import { Name } from "@muster/core/Identifier"
+import type { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
+import { isNetwork } from "@muster/impl/Networks"
 import type { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { WorkerId } from "@muster/core/worker/Worker"
 
@@ -35,6 +38,18 @@ const url = (...protocols: ReadonlyArray<string>) =>
     })
   )
 
+/** `10.1.0.0/16, fd00::/8` as its parts. */
+const toNetworks = (text: string): ReadonlyArray<string> => text.split(",").map((network) => network.trim())
+
+const privateAddresses = Schema.String.check(
+  Schema.makeFilter((text) => text === "true" || text === "false" || toNetworks(text).every(isNetwork), {
+    expected: "true, false, or networks such as 10.1.0.0/16,fd00::/8"
+  })
+)
+
+const toPrivateAddresses = (text: string): boolean | ReadonlyArray<string> =>
+  text === "true" || (text === "false" ? false : toNetworks(text))
+
 const shortly = Duration.millis(10)
 
 const serverUrl = url("http", "https").check(
@@ -59,6 +74,12 @@ const variables = {
   MUSTER_LEASE: { schema: duration(Duration.millis(500)), default: "30s" },
   MUSTER_PRIORITY_STEP: { schema: duration(Duration.zero, longestPriorityStep), default: "60s" },
   MUSTER_RETENTION: { schema: duration(Duration.zero), default: "3d" },
+  MUSTER_EVENT_RETENTION: { schema: duration(Duration.zero), default: "1h" },
+  MUSTER_EVENT_BYTES: { schema: integer(1_024 * 1_024, 1_024 ** 4), default: "268435456" },
+  MUSTER_ARCHIVE_RETENTION: { schema: duration(Duration.minutes(1), Duration.days(36_500)), default: "90d" },
+  MUSTER_WEBHOOK_ALLOW_PRIVATE: { schema: privateAddresses, default: "false" },
+  MUSTER_WEBHOOK_TIMEOUT: { schema: duration(Duration.millis(100), Duration.minutes(1)), default: "10s" },
+  MUSTER_WEBHOOK_DISABLE_AFTER: { schema: duration(Duration.seconds(1)), default: "3d" },
   MUSTER_MAX_PAYLOAD: { schema: integer(1_024, 64 * 1_024 * 1_024), default: "1048576" },
   DATABASE_URL: { schema: url("postgres", "postgresql"), default: undefined },
   REDIS_URL: { schema: url("redis", "rediss"), default: undefined },
@@ -71,6 +92,9 @@ const variables = {
 
 type Variable = keyof typeof variables
 
+/** The names of all variables there are. */
+export const names: ReadonlyArray<string> = Object.keys(variables)
+
 export interface Configuration {
   readonly host: string
   readonly port: number
@@ -79,6 +103,8 @@ export interface Configuration {
   readonly token: Redacted.Redacted | undefined
   readonly registry: RegistrySettings
   readonly queue: QueueSettings
+  readonly events: EventSettings
+  readonly webhooks: Pick<WebhookSettings, "allowPrivate" | "timeout" | "disableAfter">
   readonly beatInterval: Duration.Duration
   /** The longest body of a request and the longest result of a job, in bytes. */
   readonly maxPayload: number
@@ -122,10 +148,9 @@ export const read = Effect.fn("Configuration.read")(function* (
   environment: Readonly<Record<string, string | undefined>>,
   over: Partial<Record<Variable, string | undefined>> = {}
 ) {
-  const names = Object.keys(variables) as ReadonlyArray<Variable>
   // An empty variable counts as none: shells and compose files cannot unset one.
   const given = (name: Variable) => over[name] ?? (environment[name] || variables[name].default)
-  const problems = names.flatMap((name) => {
+  const problems = (Object.keys(variables) as ReadonlyArray<Variable>).flatMap((name) => {
     const text = given(name)
     return text === undefined ? [] : problemsOf(name, text)
   })
@@ -163,6 +188,16 @@ export const read = Effect.fn("Configuration.read")(function* (
       lease: toDuration(text("MUSTER_LEASE")),
       retention: toDuration(text("MUSTER_RETENTION")),
       tickInterval: Duration.seconds(1)
+    },
+    webhooks: {
+      allowPrivate: toPrivateAddresses(text("MUSTER_WEBHOOK_ALLOW_PRIVATE")),
+      timeout: toDuration(text("MUSTER_WEBHOOK_TIMEOUT")),
+      disableAfter: toDuration(text("MUSTER_WEBHOOK_DISABLE_AFTER"))
+    },
+    events: {
+      retention: toDuration(text("MUSTER_EVENT_RETENTION")),
+      maxBytes: Number(text("MUSTER_EVENT_BYTES")),
+      archiveRetention: toDuration(text("MUSTER_ARCHIVE_RETENTION"))
     },
     beatInterval: toDuration(text("MUSTER_HEARTBEAT_INTERVAL")),
     maxPayload: Number(text("MUSTER_MAX_PAYLOAD")),

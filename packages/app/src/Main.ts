@@ -2,7 +2,11 @@
 import * as Command from "effect/cli/Command"
 import * as BrokerCommands from "./commands/BrokerCommands.ts"
 import * as DemoCommand from "./commands/DemoCommand.ts"
+import * as DoctorCommand from "./commands/DoctorCommand.ts"
+import * as EventsCommand from "./commands/EventsCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
+import * as QueueCommand from "./commands/QueueCommand.ts"
+import * as WebhooksCommand from "./commands/WebhooksCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
 import * as WorkersCommand from "./commands/WorkersCommand.ts"
 import { runMain } from "./terminal/Exit.ts"
@@ -16,7 +20,11 @@ const muster = Command.make("muster").pipe(
     WorkerCommand.command,
     DemoCommand.command,
     JobCommand.command,
-    WorkersCommand.command
+    QueueCommand.command,
+    EventsCommand.command,
+    WorkersCommand.command,
+    WebhooksCommand.command,
+    DoctorCommand.command
   ])
 )
 

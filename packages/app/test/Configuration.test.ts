@@ -32,6 +32,25 @@ describe("Configuration", () => {
     })
   )
 
+  it.effect("reads which private addresses webhooks may be sent to", () =>
+    Effect.gen(function* () {
+      const allowed = (text: string) =>
+        Effect.map(Configuration.read({ MUSTER_WEBHOOK_ALLOW_PRIVATE: text }), ({ webhooks }) => webhooks.allowPrivate)
+      assert.isFalse(yield* allowed(""))
+      assert.isTrue(yield* allowed("true"))
+      assert.deepStrictEqual(yield* allowed("10.1.0.0/16, fd00::/8,192.168.7.7"), [
+        "10.1.0.0/16",
+        "fd00::/8",
+        "192.168.7.7"
+      ])
+      for (const text of ["yes", "10.0.0.0/33", "10.1.0.0/16,", "localhost"]) {
+        assert.deepStrictEqual(yield* problems({ MUSTER_WEBHOOK_ALLOW_PRIVATE: text }), [
+          `MUSTER_WEBHOOK_ALLOW_PRIVATE: expected true, false, or networks such as 10.1.0.0/16,fd00::/8, not "${text}"`
+        ])
+      }
+    })
+  )
+
   it.effect("names every problem at once, each by its variable, and ends with exit code 2", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(

@@ -55,7 +55,7 @@ const farness = (written: string, name: string): number | undefined => {
 export const didYouMean = (written: string, known: Iterable<string>): ReadonlyArray<string> => {
   const found: Array<readonly [name: string, farness: number]> = []
   let compared = 0
-  for (const name of new Set(known)) {
+  for (const name of known) {
     if (compared++ === mostCompared) break
     if (name === written) continue
     const far = farness(written, name)

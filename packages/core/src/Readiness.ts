@@ -2,10 +2,12 @@
  * Whether the broker could take and give jobs now: not whether its process lives, but whether its stores answer. What is
  * merely not well is said beside it, and does not make it unready.
  */
-import { type DateTime, Duration, Effect } from "effect"
+import { type DateTime, Duration, Effect, Ref } from "effect"
 import { Overview } from "./diagnosis/Overview.ts"
 import type { MemoryFigures } from "./diagnosis/QueueMemory.ts"
+import { EventFeed } from "./event/EventFeed.ts"
 import { EventSettings } from "./event/EventSettings.ts"
+import { ArchiverState } from "./job/ArchiverState.ts"
 import { JobQueue, type QueueCounts } from "./job/internal/JobQueue.ts"
 import type { StorageError } from "./job/JobErrors.ts"
 import { WorkerRepository } from "./worker/internal/WorkerRepository.ts"
@@ -27,7 +29,21 @@ export interface Figures {
     readonly unserved_jobs: number
   } | null
   readonly memory: MemoryFigures | null
-  readonly log: { readonly entries: number; readonly bytes: number; readonly limit_bytes: number } | null
+  readonly log: {
+    readonly entries: number
+    readonly bytes: number
+    readonly limit_bytes: number
+    /** From when the newest event happened to when this server read it; null before the first. */
+    readonly lag_ms: number | null
+  } | null
+  /** Null also where there is no archive. */
+  readonly archive: {
+    /** Finished jobs that it does not have yet; null while that is not known. */
+    readonly jobs_behind: number | null
+    /** How long ago the first thing ended or happened that it does not have. */
+    readonly behind_ms: number
+    readonly error: string | null
+  } | null
 }
 
 export interface Readiness {
@@ -57,6 +73,8 @@ const stateOf = (ping: Effect.Effect<void, RepositoryError | StorageError>): Eff
 const figures = Effect.gen(function* () {
   const overview = yield* Overview
   const { maxBytes } = yield* EventSettings
+  const { lag } = yield* EventFeed
+  const report = yield* Ref.get(yield* ArchiverState)
   const known = <A, E>(read: Effect.Effect<A, E>): Effect.Effect<A | null> => Effect.orElseSucceed(read, () => null)
   const { jobs, log, memory, waiting } = yield* Effect.all(
     {
@@ -71,15 +89,30 @@ const figures = Effect.gen(function* () {
     jobs,
     waiting: waiting && { oldest_at: waiting.oldest_at, unserved_jobs: waiting.unserved.jobs },
     memory,
-    log: log && { entries: log.entries, bytes: log.bytes, limit_bytes: maxBytes }
+    log: log && { entries: log.entries, bytes: log.bytes, limit_bytes: maxBytes, lag_ms: (yield* lag).ms },
+    archive:
+      overview.archive === null
+        ? null
+        : {
+            jobs_behind: report.jobs_behind,
+            behind_ms: Math.max(report.jobs_behind_ms, report.events_behind_ms),
+            error: report.error?.message ?? null
+          }
   } satisfies Figures
 })
 
-const degradations = ({ log, memory, waiting }: Figures): ReadonlyArray<string> => [
+/** An archive that is behind by more than this does not catch up by itself, as it looks. */
+const farBehind = Duration.toMillis(Duration.minutes(5))
+
+const degradations = ({ archive, log, memory, waiting }: Figures): ReadonlyArray<string> => [
   ...(memory !== null && memory.short_in_s !== null && memory.short_in_s <= soon
     ? [`memory will be short in ${Math.ceil(memory.short_in_s / 60)} min`]
     : []),
   ...(log !== null && log.bytes >= log.limit_bytes ? ["the event log is full: progress is left out of it"] : []),
+  ...(archive !== null && archive.error !== null ? [`the archive cannot be written: ${archive.error}`] : []),
+  ...(archive !== null && archive.behind_ms > farBehind
+    ? [`the archive is ${Math.floor(archive.behind_ms / 60_000)} min behind`]
+    : []),
   ...(waiting !== null && waiting.unserved_jobs > 0
     ? [`jobs wait that no claiming worker matches: ${waiting.unserved_jobs}`]
     : [])

@@ -22,12 +22,16 @@ import * as Fallback from "./Fallback.ts"
 import { HttpSettings } from "./HttpSettings.ts"
 import * as LocalOrigin from "./LocalOrigin.ts"
 import { answer } from "./ProblemAnswer.ts"
+import * as OpenRequests from "./OpenRequests.ts"
 import * as RefuseUnasked from "./RefuseUnasked.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
+import * as EventRoutes from "./routes/EventRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
+import * as QueueRoutes from "./routes/QueueRoutes.ts"
 import * as SystemRoutes from "./routes/SystemRoutes.ts"
+import * as WebhookRoutes from "./routes/WebhookRoutes.ts"
 import * as WorkerRoutes from "./routes/WorkerRoutes.ts"
 import * as WrongMethods from "./routes/WrongMethods.ts"
 
@@ -68,8 +72,8 @@ const spans = Layer.effect(
 /** The stores, and what every HTTP server of a platform brings along. */
 type Needs = Ports | Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path
 
-/** Every route of the contract, `/openapi.json` and `/docs`, for a router of one's own. See `routerConfig`. */
-export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = Layer.mergeAll(
+/** Every route of the contract, `/openapi.json` and `/docs`. */
+const everyRoute = Layer.mergeAll(
   HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }),
   DocumentRoutes.layer,
   WrongMethods.layer,
@@ -78,8 +82,21 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = 
   BrokerChecks.layer,
   BrokerMetrics.layer
 ).pipe(
-  Layer.provide([WorkerRoutes.layer, JobRoutes.layer, SystemRoutes.layer]),
+  Layer.provide([
+    WorkerRoutes.layer,
+    JobRoutes.layer,
+    QueueRoutes.layer,
+    EventRoutes.layer,
+    WebhookRoutes.layer,
+    SystemRoutes.layer
+  ]),
   Layer.provide([RefuseUnasked.layer, bodyLimit, spans, Overview.layer])
+)
+
+/** The same for a router of one's own. See `routerConfig`. */
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = Layer.provide(
+  everyRoute,
+  OpenRequests.layer
 )
 
 /**
@@ -88,9 +105,13 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Needs> = 
  */
 export const routerConfig = { caseSensitive: true, ignoreDuplicateSlashes: false, maxParamLength: 16 * 1024 }
 
-/** Serves the routes. Requests are not logged one by one: failures are, where they happen. */
-export const layer: Layer.Layer<never, never, HttpServer.HttpServer | Needs> = HttpRouter.serve(routes, {
-  routerConfig,
-  disableLogger: true,
-  disableListenLog: true
-})
+const serving = HttpRouter.serve(everyRoute, { routerConfig, disableLogger: true, disableListenLog: true })
+
+/**
+ * Serves the routes. Requests are not logged one by one: failures are, where they happen. Requests that stay open are
+ * ended before the server stops to listen, so that it need not wait for them.
+ */
+export const layer: Layer.Layer<never, never, HttpServer.HttpServer | Needs> = OpenRequests.endAtStop.pipe(
+  Layer.provideMerge(serving),
+  Layer.provide(OpenRequests.layer)
+)

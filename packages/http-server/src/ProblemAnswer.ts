@@ -15,6 +15,7 @@ export type Problem = {
 const headersOf = (problem: Problem): Record<string, string> => {
   switch (problem._tag) {
     case "StoreUnavailable":
+    case "TooManyStreams":
       return { "retry-after": String(problem.retry_after_s) }
     case "Unauthenticated":
       return { "www-authenticate": 'Bearer realm="muster"' }

@@ -59,7 +59,7 @@ layer(server())("the client", (it) => {
       assert.strictEqual(stored.job.status, "scheduled")
       assert.instanceOf(yield* jobs.submit({ payload }), JobKnown)
       assert.strictEqual(
-        (yield* jobs.get({ params: { id } })).job.run_at?.epochMilliseconds,
+        (yield* jobs.get({ params: { id }, query: {} })).job.run_at?.epochMilliseconds,
         payload.run_at.epochMilliseconds
       )
       assert.strictEqual((yield* jobs.list({ query: {} })).jobs.length, 1)
@@ -110,7 +110,7 @@ layer(server())("the client", (it) => {
         yield* tagOf(workers.setStatus({ params, payload: { status: "pending" } })),
         "InvalidStateTransition"
       )
-      assert.strictEqual(yield* tagOf(jobs.get({ params: { id: JobId.make("unknown") } })), "JobNotFound")
+      assert.strictEqual(yield* tagOf(jobs.get({ params: { id: JobId.make("unknown") }, query: {} })), "JobNotFound")
       assert.strictEqual(yield* tagOf(jobs.submit({ payload: { id, service_required: "other" } })), "JobAlreadyExists")
       assert.strictEqual(
         yield* tagOf(jobs.submit({ payload: { service_required: "rare", if_unmatchable: "reject" } })),
@@ -171,7 +171,7 @@ layer(serverOn(withoutQueue))("the client of a server whose queue is away", (it)
   it.effect("learns when to ask again", () =>
     Effect.gen(function* () {
       const { jobs, system } = yield* connect()
-      const error = yield* Effect.flip(jobs.get({ params: { id: JobId.make("j") } }))
+      const error = yield* Effect.flip(jobs.get({ params: { id: JobId.make("j") }, query: {} }))
       if (error._tag !== "StoreUnavailable") return assert.fail(error._tag)
       assert.isAbove(error.retry_after_s, 0)
       const ready = yield* system.ready()

@@ -17,10 +17,21 @@ const routes = {
   "/jobs/{id}/cancel": ["post"],
   "/jobs/{id}/retry": ["post"],
   "/jobs/{id}/attempts": ["get"],
+  "/jobs/{id}/events": ["get"],
+  "/jobs/{id}/explain": ["get"],
   "/jobs/retry": ["post"],
   "/jobs/batch": ["post"],
+  "/events": ["get"],
+  "/queue": ["get"],
+  "/webhooks": ["get", "post"],
+  "/webhooks/{id}": ["delete", "get"],
+  "/webhooks/{id}/deliveries": ["get"],
+  "/webhooks/{id}/enable": ["post"],
+  "/webhooks/{id}/test": ["post"],
   "/health": ["get"],
-  "/ready": ["get"]
+  "/ready": ["get"],
+  "/metrics": ["get"],
+  "/doctor": ["get"]
 }
 
 layer(server())("the routes of the system", (it) => {
@@ -34,7 +45,15 @@ layer(server())("the routes of the system", (it) => {
       assert.deepStrictEqual(ready.json, {
         ready: true,
         registry: { ok: true, detail: null },
-        queue: { ok: true, detail: null }
+        queue: { ok: true, detail: null },
+        degraded: [],
+        figures: {
+          jobs: { scheduled: 0, pending: 0, held: 0, finished: 0, unarchived: null },
+          waiting: { oldest_at: null, unserved_jobs: 0 },
+          memory: null,
+          log: { entries: 0, bytes: 0, limit_bytes: 256 * 1024 * 1024, lag_ms: null },
+          archive: null
+        }
       })
     })
   )

@@ -1,8 +1,13 @@
 /** A real server on a free loopback port, and a caller that sends exactly what it is told to. */
 import { createServer, request as httpRequest, type OutgoingHttpHeaders } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
+import * as EventFeed from "@muster/core/event/EventFeed"
+import * as ArchiverState from "@muster/core/job/ArchiverState"
+import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
+import * as MemoryWebhookStore from "@muster/core/webhook/internal/MemoryWebhookStore"
+import { TargetRefused, WebhookTarget } from "@muster/core/webhook/WebhookTarget"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
@@ -71,10 +76,19 @@ export class TestServer extends Context.Service<
   }
 >()("@muster/http-server/test/TestServer") {}
 
+/** Nothing is sent: a receiver answers what the path of its URL says, and the host `private` is refused. */
+const webhookTarget = Layer.succeed(WebhookTarget, {
+  check: (url) => (new URL(url).hostname === "private" ? new TargetRefused({ detail: "is private" }) : Effect.void),
+  post: ({ url }) => Effect.succeed({ status: Number(new URL(url).pathname.slice(1)), retryAfter: null })
+})
+
 export const stores: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
-  MemoryJobQueue.layer,
-  MassLossBrake.layer
+  EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
+  MassLossBrake.layer,
+  ArchiverState.layer,
+  MemoryWebhookStore.layer,
+  webhookTarget
 )
 
 /** The server with these stores, which a test reaches too, and these settings. */

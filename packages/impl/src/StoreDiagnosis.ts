@@ -8,7 +8,7 @@ import * as Postgres from "@muster/db/postgres/Postgres"
 import * as Redis from "@muster/db/redis/Redis"
 import * as RedisChecks from "@muster/db/redis/RedisChecks"
 import * as RedisMemory from "@muster/db/redis/RedisMemory"
-import { Effect, Layer, type Redacted, type Scope } from "effect"
+import { Effect, Layer, Option, type Redacted, type Scope } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 
 /** Contributes the checks and metrics of PostgreSQL. */
@@ -18,10 +18,9 @@ export const postgres: Layer.Layer<never, never, SqlClient> = Layer.mergeAll(
 )
 
 /** Contributes the checks of Redis, and knows its memory. */
-export const redis: Layer.Layer<never, never, Redis.Redis> = Layer.mergeAll(
-  Layer.effectDiscard(Effect.flatMap(RedisChecks.make, Diagnosis.contribute)),
-  RedisMemory.layer
-)
+export const redis: Layer.Layer<never, never, Redis.Redis> = Layer.effectDiscard(
+  Effect.flatMap(RedisChecks.make, Diagnosis.contribute)
+).pipe(Layer.provideMerge(RedisMemory.layer))
 
 /** Says that there are no stores. */
 export const inMemory: Layer.Layer<never> = Layer.effectDiscard(
@@ -43,8 +42,25 @@ export const postgresChecks = (
     Effect.provideContext(PgChecks.make, context)
   )
 
-/** The checks of a Redis that no server of this process uses. Fails when the URL is none. */
+const silentRedis: Diagnosis.Check = {
+  name: "redis.connection",
+  run: Effect.succeed(
+    Finding.error("Redis is connected, and does not answer", "see whether it hangs, and what its log says")
+  )
+}
+
+/**
+ * The checks of a Redis that no server of this process uses, after 2 s at most. Fails when the URL is none.
+ */
 export const redisChecks = (
   url: Redacted.Redacted
 ): Effect.Effect<ReadonlyArray<Diagnosis.Check>, StorageError, Scope.Scope> =>
-  Effect.flatMap(Layer.build(Redis.layer(url)), (context) => Effect.provideContext(RedisChecks.make, context))
+  Layer.build(Redis.layer(url)).pipe(
+    Effect.timeoutOption("2 seconds"),
+    Effect.flatMap(
+      Option.match({
+        onNone: () => Effect.succeed([silentRedis]),
+        onSome: (context) => Effect.provideContext(RedisChecks.make, context)
+      })
+    )
+  )

@@ -3,28 +3,38 @@
  * `httpRoutes` or with use cases of your own; `docs/library.md` shows how.
  */
 import * as PgHeartbeatStore from "@muster/db/postgres/PgHeartbeatStore"
+import * as PgJobArchive from "@muster/db/postgres/PgJobArchive"
 import * as PgMigrations from "@muster/db/postgres/PgMigrations"
+import * as PgWebhookStore from "@muster/db/postgres/PgWebhookStore"
+import * as PgWorkerOutbox from "@muster/db/postgres/PgWorkerOutbox"
 import * as PgWorkerRepository from "@muster/db/postgres/PgWorkerRepository"
 import * as Postgres from "@muster/db/postgres/Postgres"
 import * as Redis from "@muster/db/redis/Redis"
+import * as RedisEventLog from "@muster/db/redis/RedisEventLog"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
 import * as Diagnosis from "@muster/core/diagnosis/Diagnosis"
 import * as MetricSources from "@muster/core/diagnosis/MetricSources"
+import * as EventFeed from "@muster/core/event/EventFeed"
+import * as ArchiverState from "@muster/core/job/ArchiverState"
 import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import type { StorageError } from "@muster/core/job/JobErrors"
 import type { Ports } from "@muster/core/Ports"
+import * as MemoryWebhookStore from "@muster/core/webhook/internal/MemoryWebhookStore"
+import type { WebhookStore } from "@muster/core/webhook/internal/WebhookStore"
 import type { HeartbeatStore } from "@muster/core/worker/internal/HeartbeatStore"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
+import type { WorkerOutbox } from "@muster/core/worker/internal/WorkerOutbox"
 import type { WorkerRepository } from "@muster/core/worker/internal/WorkerRepository"
 import { whileAway } from "@muster/core/WhileAway"
 import type { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
 import * as HttpServer from "@muster/http-server/HttpServer"
 import { Clock, Deferred, Duration, Effect, Fiber, Layer, type Redacted, Ref } from "effect"
+import * as HttpWebhookTarget from "./HttpWebhookTarget.ts"
 import * as StoreDiagnosis from "./StoreDiagnosis.ts"
 
 /** Where the parts of one server put what they say of themselves. */
@@ -33,9 +43,11 @@ const selfKnowledge = Layer.mergeAll(Diagnosis.layer, MetricSources.layer)
 /** Everything in this process; nothing outlives it. */
 export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
   MemoryRegistry.layer,
-  MemoryJobQueue.layer,
-  JobArchive.layerNone,
+  EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer,
+  ArchiverState.layer,
+  MemoryWebhookStore.layer,
+  HttpWebhookTarget.layer,
   StoreDiagnosis.inMemory
 ).pipe(Layer.provideMerge(selfKnowledge))
 
@@ -112,15 +124,23 @@ const redisReport = prepare(
   (error) => !error.unavailable
 )
 
-/** Workers and heartbeats in PostgreSQL. Can be built while it is away; the schema follows when it is there. */
-export const postgresRegistry = (databaseUrl: Redacted.Redacted): Layer.Layer<WorkerRepository | HeartbeatStore> =>
-  Layer.mergeAll(PgWorkerRepository.layer, PgHeartbeatStore.layer, migrations, StoreDiagnosis.postgres).pipe(
-    Layer.provide(Postgres.layer({ url: databaseUrl }))
-  )
+/** Workers, heartbeats, webhooks and what has ended in PostgreSQL. Can be built while it is away; the schema follows when it is there. */
+export const postgresRegistry = (
+  databaseUrl: Redacted.Redacted
+): Layer.Layer<WorkerRepository | HeartbeatStore | WorkerOutbox | JobArchive.JobArchive | WebhookStore> =>
+  Layer.mergeAll(
+    PgWorkerRepository.layer,
+    PgHeartbeatStore.layer,
+    PgWorkerOutbox.layer,
+    PgJobArchive.layer,
+    PgWebhookStore.layer,
+    migrations,
+    StoreDiagnosis.postgres
+  ).pipe(Layer.provide(Postgres.layer({ url: databaseUrl })))
 
 const onRedis = (redisUrl: Redacted.Redacted, beside: Layer.Layer<never, never, Redis.Redis>) =>
   Layer.mergeAll(redisReport, beside).pipe(
-    Layer.provideMerge(RedisJobQueue.layer),
+    Layer.provideMerge(Layer.merge(RedisJobQueue.layer, RedisEventLog.layer)),
     Layer.provide(RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(redisUrl))))
   )
 
@@ -133,12 +153,19 @@ export const production = (options: {
   readonly databaseUrl: Redacted.Redacted
   readonly redisUrl: Redacted.Redacted
 }): Layer.Layer<Ports, StorageError> =>
-  Layer.mergeAll(
-    postgresRegistry(options.databaseUrl),
-    // A server also says how its Redis is; of its many workers nobody asks that.
-    onRedis(options.redisUrl, StoreDiagnosis.redis),
-    MassLossBrake.layer
-  ).pipe(Layer.provideMerge(selfKnowledge))
+  EventFeed.layer.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        postgresRegistry(options.databaseUrl),
+        // A server also says how its Redis is; of its many workers nobody asks that.
+        onRedis(options.redisUrl, StoreDiagnosis.redis),
+        MassLossBrake.layer,
+        ArchiverState.layer,
+        HttpWebhookTarget.layer
+      )
+    ),
+    Layer.provideMerge(selfKnowledge)
+  )
 
 /** Every route, for an `HttpServer` of your own. Needs the stores. */
 export const httpRoutes = HttpServer.layer

@@ -10,6 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { json } from "../terminal/JsonFlag.ts"
 import * as Times from "../terminal/Times.ts"
+import * as JobExplainCommand from "./JobExplainCommand.ts"
+import * as JobWatchCommand from "./JobWatchCommand.ts"
 
 // What the commands do is loaded when they do it: `muster --help` must not wait for an HTTP client.
 const jobs = Effect.promise(() => import("../operator/Jobs.ts"))
@@ -132,6 +134,7 @@ const submit = Command.make(
       Flag.withDescription("Wait until the job has ended; exit code 1 unless it completed"),
       Flag.withDefault(false)
     ),
+    waitTimeout: JobWatchCommand.timeoutFlag("wait-timeout"),
     json
   },
   (flags) =>
@@ -165,6 +168,7 @@ const submit = Command.make(
         if_unmatchable: Option.getOrUndefined(flags.ifUnmatchable),
         metadata: Option.getOrUndefined(flags.metadata),
         wait: flags.wait,
+        waitTimeout: Option.getOrUndefined(flags.waitTimeout),
         json: flags.json
       })
     )
@@ -212,6 +216,12 @@ const list = Command.make(
   {
     status: Flag.Literals("status", statuses).pipe(Flag.withDescription("Only jobs of this status"), Flag.optional),
     service: optionalText("service", "SERVICE", "Only jobs that need this service"),
+    worker: optionalText("worker", "ID", "Only jobs that this worker holds, or held last"),
+    machine: optionalText("machine", "ID", "Only jobs of the workers that are registered on this machine now"),
+    customerId: optionalText("customer-id", "ID", "Only jobs for this customer"),
+    workflowId: optionalText("workflow-id", "ID", "Only jobs of this workflow"),
+    createdFrom: optionalTime("created-from", "Only jobs submitted at this time or later"),
+    createdBefore: optionalTime("created-before", "Only jobs submitted before this time"),
     limit: Flag.Int("limit").pipe(
       Flag.filter(
         (limit) => limit > 0,
@@ -229,8 +239,16 @@ const list = Command.make(
   (flags) =>
     Effect.flatMap(jobs, (jobs) =>
       jobs.list({
-        status: Option.getOrUndefined(flags.status),
-        service: Option.getOrUndefined(flags.service),
+        filter: {
+          status: Option.getOrUndefined(flags.status),
+          service: Option.getOrUndefined(flags.service),
+          worker: Option.getOrUndefined(flags.worker),
+          machine: Option.getOrUndefined(flags.machine),
+          customerId: Option.getOrUndefined(flags.customerId),
+          workflowId: Option.getOrUndefined(flags.workflowId),
+          createdFrom: Option.getOrUndefined(flags.createdFrom),
+          createdBefore: Option.getOrUndefined(flags.createdBefore)
+        },
         limit: Option.getOrUndefined(flags.limit),
         cursor: Option.getOrUndefined(flags.cursor),
         all: flags.all,
@@ -239,9 +257,14 @@ const list = Command.make(
     )
 ).pipe(
   Command.withAlias("ls"),
-  Command.withDescription("List jobs, newest first"),
+  Command.withDescription("List jobs, newest first, those that run and those that are history"),
+  Command.withShortDescription("List jobs, newest first"),
   Command.withExamples([
     { command: "muster job list --status failed --limit 10", description: "The latest that failed" },
+    {
+      command: "muster job list --machine gpu-7 --created-from 2026-12-31T00:00:00Z",
+      description: "What a machine was given since then"
+    },
     {
       command: "muster job list --all --service simulation --json | jq '.jobs | length'",
       description: "Count all jobs of a service"
@@ -304,7 +327,16 @@ const retry = Command.make(
 
 export const command = Command.make("job").pipe(
   Command.withAlias("jobs"),
-  Command.withDescription("Submit, show, list, cancel and retry jobs on the server at MUSTER_URL"),
-  Command.withShortDescription("Submit, show, list, cancel and retry jobs"),
-  Command.withSubcommands([submit, get, list, attempts, cancel, retry])
+  Command.withDescription("Submit, show, explain, watch, list, cancel and retry jobs on the server at MUSTER_URL"),
+  Command.withShortDescription("Submit, show, explain, watch, list, cancel and retry jobs"),
+  Command.withSubcommands([
+    submit,
+    get,
+    JobExplainCommand.command,
+    JobWatchCommand.command,
+    list,
+    attempts,
+    cancel,
+    retry
+  ])
 )

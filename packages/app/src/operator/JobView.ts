@@ -41,7 +41,7 @@ const stepText = ({ message, step, total_steps }: NonNullable<Job["progress"]>):
   return total_steps === undefined ? `step ${step}` : `step ${step} of ${total_steps}`
 }
 
-const progressText = (progress: NonNullable<Job["progress"]>): string => {
+export const progressText = (progress: NonNullable<Job["progress"]>): string => {
   const about = stepText(progress)
   return `${Math.floor(progress.percent)} %${about === undefined ? "" : `, ${about}`}`
 }
@@ -51,10 +51,10 @@ const ranFor = ({ finished_at, started_at }: Job): string =>
     ? ""
     : `, after ${Times.took(DateTime.toEpochMillis(finished_at) - DateTime.toEpochMillis(started_at))}`
 
-const errorText = ({ kind, message }: JobError): string => `${kind}: ${message}`
+export const errorText = ({ kind, message }: JobError): string => `${kind}: ${message}`
 
 /** A line for each clause, spelled as `muster job submit` takes it. */
-const requirementLines = (requirements: Requirements): ReadonlyArray<string> => {
+export const requirementLines = (requirements: Requirements): ReadonlyArray<string> => {
   const { customer_isolation, exclude = {}, hardware = {}, labels = {}, models = [] } = requirements
   return [
     ...Object.entries(hardware).map(([resource, least]) => `${resource}>=${least}`),

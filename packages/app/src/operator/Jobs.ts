@@ -1,49 +1,23 @@
 /** What the `muster job` commands do. Everything heavy is imported from here on, when a command really runs. */
-import { isFinished, type Job, type JobErrorKind, JobId, JobStatus } from "@muster/core/job/Job"
+import { type Job, type JobErrorKind, JobId } from "@muster/core/job/Job"
 import { Name } from "@muster/core/Identifier"
-import type { MusterClient } from "@muster/http-server/client/MusterClient"
 import { JobKnown, type JobStored, jobsPerPage } from "@muster/http-server/contract/JobsApi"
-import { DateTime, Effect, Predicate, Schema } from "effect"
+import { DateTime, Duration, Effect, Predicate } from "effect"
 import * as Configuration from "../Configuration.ts"
 import * as Output from "../terminal/Output.ts"
 import * as Text from "../terminal/Text.ts"
 import * as Batch from "./Batch.ts"
+import * as JobFilter from "./JobFilter.ts"
 import * as JobView from "./JobView.ts"
+import * as JobWatch from "./JobWatch.ts"
 import * as Pages from "./Pages.ts"
-import * as Polling from "./Polling.ts"
 import * as Server from "./Server.ts"
 import * as Submission from "./Submission.ts"
 
 const responseMode = "decoded-and-response"
 
-/** A job that was waited for has ended otherwise than hoped. */
-export class JobNotCompleted extends Schema.TaggedError<JobNotCompleted>("@muster/app/operator/Jobs/JobNotCompleted")(
-  "JobNotCompleted",
-  { id: JobId, status: JobStatus, reason: Schema.NullOr(Schema.String) }
-) {
-  override get message() {
-    const why = this.reason === null ? "" : `: ${this.reason}`
-    return `job ${this.id} ${this.status === "failed" ? "failed" : `is ${this.status}`}${why}`
-  }
-}
-
 const printJob = Effect.fnUntraced(function* (job: Job) {
   yield* Output.print(JobView.block(job, yield* DateTime.now, yield* Output.canvas))
-})
-
-/** Polls until the job has ended; on a terminal a line shows how far it is. */
-const awaitEnd = Effect.fnUntraced(function* (client: MusterClient, id: JobId, json: boolean) {
-  const look = Polling.throughOutages(Server.ask(client.jobs.get({ params: { id }, responseMode })))
-  const show = Effect.fnUntraced(function* (job: Job) {
-    const now = yield* DateTime.now
-    yield* Output.statusLine((canvas) => JobView.progressLine(job, now, canvas))
-  })
-  return yield* look.pipe(
-    Effect.tap(({ value }) => (json ? Effect.void : show(value.job))),
-    Effect.repeat({ until: ({ value }) => isFinished(value.job.status), schedule: Polling.pauses }),
-    Effect.ensuring(json ? Effect.void : Output.statusLine(() => "")),
-    Effect.onInterrupt(() => Output.hint(`job ${id} goes on; see it with: muster job get ${id}`))
-  )
 })
 
 const member = (body: unknown, key: string): unknown => (Predicate.hasProperty(body, key) ? body[key] : undefined)
@@ -69,18 +43,23 @@ type SubmitFlags = Omit<Submission.Flags, "service_required"> & {
   readonly batch: string | undefined
   readonly json: boolean
   readonly wait: boolean
+  /** In ms. */
+  readonly waitTimeout: number | undefined
 }
 
 /** `muster job submit` */
 export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
-  const { batch, json, service_required, wait, ...rest } = flags
+  const { batch, json, service_required, wait, waitTimeout, ...rest } = flags
   if (batch !== undefined) {
     const { needs = {}, ...others } = rest
     const said = [service_required, ...Object.values(needs), ...Object.values(others)]
-    const alone = !wait && said.every((value) => value === undefined)
+    const alone = !wait && waitTimeout === undefined && said.every((value) => value === undefined)
     if (alone) return yield* submitBatch(batch, json)
     const problem = "--batch: the file says all about its jobs; only --json goes with it"
     return yield* new Configuration.WrongUse({ problems: [problem] })
+  }
+  if (waitTimeout !== undefined && !wait) {
+    return yield* new Configuration.WrongUse({ problems: ["--wait-timeout: goes with --wait"] })
   }
   if (service_required === undefined) {
     return yield* new Configuration.WrongUse({ problems: ["give the SERVICE that the job needs, or --batch"] })
@@ -102,22 +81,23 @@ export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
   }
   if (!wait) return yield* Output.printJson(body)
 
-  const end = yield* awaitEnd(client, job.id, json)
+  const within = waitTimeout === undefined ? undefined : Duration.millis(waitTimeout)
+  const end = yield* JobWatch.untilEnd(client, job.id, { show: json ? "none" : "people", within })
   yield* json
     ? Output.printJson({ job: member(end.body, "job"), matching: member(body, "matching") })
-    : printJob(end.value.job)
-  const { error, id, status } = end.value.job
-  if (status !== "completed") {
-    return yield* new JobNotCompleted({ id, status, reason: error === null ? null : `${error.kind}: ${error.message}` })
-  }
+    : printJob(end.job)
+  yield* JobWatch.requireCompleted(end.job)
 })
 
 /** `muster job get` */
 export const get = Effect.fn("Jobs.get")(function* (flags: { readonly id: string; readonly json: boolean }) {
   const id = yield* Server.decodeArgument(JobId, "ID", flags.id)
   const client = yield* Server.connect
-  const { body, value } = yield* Server.ask(client.jobs.get({ params: { id }, responseMode }))
-  yield* flags.json ? Output.printJson(body) : printJob(value.job)
+  const { body, value } = yield* Server.ask(client.jobs.get({ params: { id }, query: {}, responseMode }))
+  if (flags.json) return yield* Output.printJson(body)
+  yield* printJob(value.job)
+  const { status } = value.job
+  if (status === "pending" || status === "scheduled") yield* Output.hint(`why it waits: muster job explain ${id}`)
 })
 
 /** `muster job attempts` */
@@ -172,8 +152,7 @@ export const retry = Effect.fn("Jobs.retry")(function* (flags: {
 
 /** `muster job list` */
 export const list = Effect.fn("Jobs.list")(function* (flags: {
-  readonly status: JobStatus | undefined
-  readonly service: string | undefined
+  readonly filter: JobFilter.Flags
   readonly limit: number | undefined
   readonly cursor: string | undefined
   readonly all: boolean
@@ -182,13 +161,9 @@ export const list = Effect.fn("Jobs.list")(function* (flags: {
   if (flags.all && flags.limit !== undefined) {
     return yield* new Configuration.WrongUse({ problems: ["--all and --limit: give one of the two"] })
   }
-  const service =
-    flags.service === undefined ? undefined : yield* Server.decodeArgument(Name, "--service", flags.service)
-  const filter = {
-    ...(flags.status === undefined ? {} : { status: flags.status }),
-    ...(service === undefined ? {} : { service_required: service })
-  }
+  const filter = yield* JobFilter.fromFlags(flags.filter)
   const client = yield* Server.connect
+  let incomplete = false
   const { bodies, items, next_cursor } = yield* Pages.collect(
     "jobs",
     {
@@ -196,12 +171,18 @@ export const list = Effect.fn("Jobs.list")(function* (flags: {
       perPage: jobsPerPage.maximum,
       from: flags.cursor
     },
-    (page) => Server.ask(client.jobs.list({ query: { ...filter, ...page }, responseMode }))
+    (page) =>
+      Effect.tap(Server.ask(client.jobs.list({ query: { ...filter, ...page }, responseMode })), ({ value }) =>
+        Effect.sync(() => {
+          incomplete ||= value.incomplete === true
+        })
+      )
   )
-  if (flags.json) return yield* Output.printJson({ jobs: bodies, next_cursor })
-  if (items.length === 0) return yield* Output.note("no jobs")
-  yield* Output.print(JobView.table(items, yield* DateTime.now, yield* Output.canvas))
-  if (next_cursor !== null) {
+  if (flags.json) return yield* Output.printJson({ jobs: bodies, next_cursor, ...(incomplete ? { incomplete } : {}) })
+  if (items.length === 0) yield* Output.note("no jobs")
+  else yield* Output.print(JobView.table(items, yield* DateTime.now, yield* Output.canvas))
+  if (incomplete) yield* Output.note("warning: the archive is away, so jobs that have left the queue are missing")
+  if (next_cursor !== null && items.length > 0) {
     yield* Output.note(`there are more; --all shows them, --cursor ${Text.visible(next_cursor)} goes on from here`)
   }
 })

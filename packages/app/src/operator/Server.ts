@@ -42,14 +42,17 @@ const explain = (error: Technical): UnexpectedAnswer => {
   return new UnexpectedAnswer({ reason: `status ${status}, ${headers["content-type"] ?? "no content type"}` })
 }
 
+/** What went wrong with a call or a stream, in the words of this command line. */
+export const tell = <E>(error: E) => {
+  if (error instanceof MusterClient.ServerUnreachable) return new ServerUnreachable({ cause: error })
+  return isTechnical(error) ? explain(error) : (error as Exclude<E, Technical | MusterClient.ServerUnreachable>)
+}
+
 /** Makes a call; it has to be one with `responseMode: "decoded-and-response"`. */
 export const ask = <A, E>(call: Effect.Effect<[A, HttpClientResponse.HttpClientResponse], E>) =>
   call.pipe(
     Effect.flatMap(([value, response]) => Effect.map(response.json, (body): Answer<A> => ({ value, body }))),
-    Effect.mapError((error) => {
-      if (error instanceof MusterClient.ServerUnreachable) return new ServerUnreachable({ cause: error })
-      return isTechnical(error) ? explain(error) : (error as Exclude<E, Technical | MusterClient.ServerUnreachable>)
-    })
+    Effect.mapError(tell)
   )
 
 /** A client for the configured server. */

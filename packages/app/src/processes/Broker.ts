@@ -3,9 +3,12 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
+import { BuildInfo } from "@muster/core/diagnosis/BuildInfo"
+import { EventSettings } from "@muster/core/event/EventSettings"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
+import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
 import { Console, Effect, Layer, Schema } from "effect"
@@ -38,6 +41,12 @@ const settings = (configuration: Configuration) =>
   Layer.mergeAll(
     Layer.succeed(RegistrySettings, configuration.registry),
     Layer.succeed(QueueSettings, configuration.queue),
+    Layer.succeed(EventSettings, configuration.events),
+    Layer.effect(
+      WebhookSettings,
+      Effect.map(WebhookSettings, (defaults) => ({ ...defaults, ...configuration.webhooks }))
+    ),
+    Layer.succeed(BuildInfo, { version }),
     Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
   )
 

@@ -1,4 +1,5 @@
 /** The worker process, from its configuration. */
+import { EventSettings } from "@muster/core/event/EventSettings"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import { workerProcess } from "@muster/impl/WorkerProcess"
 import { Effect } from "effect"
@@ -26,6 +27,7 @@ export const run = Effect.fnUntraced(function* (configuration: Configuration) {
     maxResultLength: configuration.maxPayload
   }).pipe(
     Effect.provideService(QueueSettings, configuration.queue),
+    Effect.provideService(EventSettings, configuration.events),
     Effect.catchTags({
       InvalidConfiguration: (error) => Effect.fail(new WrongUse({ problems: [error.message] })),
       StorageError: ({ detail }) => Effect.fail(new WrongUse({ problems: [`REDIS_URL: ${detail}`] }))

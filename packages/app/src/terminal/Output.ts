@@ -44,7 +44,8 @@ export const printJson = (value: unknown): Effect.Effect<void, OutputClosed> => 
 /** Writes a line to standard error; that nobody reads those hinders nothing. */
 export const note = (text: string): Effect.Effect<void> => Effect.ignore(write(process.stderr, `${text}\n`))
 
-const somebodyWatches = Effect.sync(() => process.stderr.isTTY)
+/** Whether a person reads standard error. */
+export const somebodyWatches = Effect.sync(() => process.stderr.isTTY)
 
 /** As {@link note}, where a person reads it: a script needs no advice. */
 export const hint = (text: string): Effect.Effect<void> => Effect.asVoid(Effect.when(note(text), somebodyWatches))

@@ -19,6 +19,9 @@ export const visible = (text: string): string => text.replace(unsafe, escape)
 export const json = (value: unknown): string =>
   JSON.stringify(value, null, 2).replace(unsafe, (character) => (character === "\n" ? character : escape(character)))
 
+/** The same in one line. */
+export const jsonLine = (value: unknown): string => JSON.stringify(value).replace(unsafe, escape)
+
 const segmenter = new Intl.Segmenter()
 const printableAscii = /^[\x20-\x7e]*$/
 const emoji = /\p{Emoji_Presentation}|\ufe0f/u

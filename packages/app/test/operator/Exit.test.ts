@@ -1,5 +1,5 @@
 import * as Configuration from "@muster/app/Configuration"
-import { JobNotCompleted } from "@muster/app/operator/Jobs"
+import { JobNotCompleted } from "@muster/app/operator/JobWatch"
 import { codeOf, describeWrongUse } from "@muster/app/terminal/Exit"
 import * as Failure from "@muster/app/terminal/Failure"
 import { OutputClosed } from "@muster/app/terminal/Output"

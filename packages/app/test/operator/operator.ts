@@ -1,10 +1,16 @@
 /** A real server in memory, and the real command run against it. */
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
+import * as EventFeed from "@muster/core/event/EventFeed"
+import * as ArchiverState from "@muster/core/job/ArchiverState"
+import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import type { Ports } from "@muster/core/Ports"
+import * as MemoryWebhookStore from "@muster/core/webhook/internal/MemoryWebhookStore"
 import * as MemoryRegistry from "@muster/core/worker/internal/MemoryRegistry"
+import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { MassLossBrake } from "@muster/core/worker/MassLossBrake"
+import * as HttpWebhookTarget from "@muster/impl/HttpWebhookTarget"
 import * as HttpServer from "@muster/http-server/HttpServer"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
 import { Context, Deferred, Effect, Layer, Redacted, type Scope } from "effect"
@@ -18,7 +24,20 @@ const bin = join(import.meta.dirname, "../../bin/muster.js")
 
 export const token = "operator-test-token"
 
-const stores: Layer.Layer<Ports> = Layer.mergeAll(MemoryRegistry.layer, MemoryJobQueue.layer, MassLossBrake.layer)
+/** Receivers of webhooks are on this host. */
+const loopbackToo = Layer.effect(
+  WebhookSettings,
+  Effect.map(WebhookSettings, (defaults) => ({ ...defaults, allowPrivate: ["127.0.0.0/8"] }))
+)
+
+const stores: Layer.Layer<Ports> = Layer.mergeAll(
+  MemoryRegistry.layer,
+  EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
+  MassLossBrake.layer,
+  ArchiverState.layer,
+  MemoryWebhookStore.layer,
+  HttpWebhookTarget.layer.pipe(Layer.provide(loopbackToo))
+)
 
 /** Where the server listens. */
 export class ServerUrl extends Context.Service<ServerUrl, string>()("@muster/app/test/operator/ServerUrl") {}

@@ -1,6 +1,7 @@
 /** What can be wrong with queue and fleet whatever they are stored in. */
-import { Clock, DateTime, Duration, Effect, Layer } from "effect"
+import { Clock, DateTime, Duration, Effect, Layer, Ref } from "effect"
 import { EventSettings } from "../event/EventSettings.ts"
+import { ArchiverState } from "../job/ArchiverState.ts"
 import type { StorageError } from "../job/JobErrors.ts"
 import type { RepositoryError } from "../worker/WorkerErrors.ts"
 import { type Check, contribute } from "./Diagnosis.ts"
@@ -70,7 +71,7 @@ const registryAnswers = (overview: Overview["Service"]): Check["run"] =>
           "no worker is registered",
           "start one: WORKER_ID=w-1 CONNECTORS=simulation muster worker"
         )
-      if (status.active === 0)
+      if (status.active === 0 && status.offline > 0)
         return Finding.error(detail, "see why they are silent: muster workers list --status offline")
       if (status.offline > 0) return Finding.warning(detail, "see which: muster workers list --status offline")
       return unhealthy > 0 ? Finding.warning(detail, "see which: muster workers list") : Finding.ok(detail)
@@ -128,16 +129,71 @@ const log = (overview: Overview["Service"], { maxBytes }: EventSettings): Check[
     })
   )
 
+/** An archive that is behind by more than this does not catch up by itself, as it looks. */
+const farBehind = Duration.minutes(5)
+
+/** What the archiver of this server says. */
+const archive = (ping: Overview["Service"]["queue"], state: ArchiverState["Service"]): Check["run"] =>
+  Effect.gen(function* () {
+    yield* ping
+    const { error, events_behind_ms, gaps, jobs_behind, jobs_behind_ms } = yield* Ref.get(state)
+    if (error !== null) {
+      return Finding.error(
+        `the archive cannot be written since ${DateTime.formatIso(error.at)}: ${error.message}`,
+        "see the lines about PostgreSQL; nothing is lost meanwhile, but Redis fills up"
+      )
+    }
+    const behind = Math.max(jobs_behind_ms, events_behind_ms)
+    const detail =
+      behind < 1_000
+        ? "the archive has everything"
+        : `the archive is ${length(behind)} behind (${jobs_behind ?? 0} jobs)`
+    if (gaps > 0) {
+      return Finding.warning(
+        `${detail}; events were gone before it had them`,
+        "give Redis more memory, or see when Redis lost its data: its log says"
+      )
+    }
+    return behind > Duration.toMillis(farBehind)
+      ? Finding.warning(detail, "see what keeps PostgreSQL busy: SELECT * FROM pg_stat_activity")
+      : Finding.ok(detail)
+  }).pipe(
+    Effect.catch(({ detail }) =>
+      Effect.succeed(
+        Finding.error(
+          `the archive: ${detail}`,
+          "see the lines about PostgreSQL; nothing is lost meanwhile, but Redis fills up"
+        )
+      )
+    )
+  )
+
+const webhooks = (overview: Overview["Service"]): Check["run"] =>
+  unlessAway(
+    Effect.map(overview.webhooks, ({ disabled, failing, healthy }) => {
+      const all = healthy + failing + disabled
+      if (failing + disabled === 0)
+        return Finding.ok(all === 0 ? "there are none" : `${count(all, "webhook")}, all healthy`)
+      return Finding.warning(
+        `${count(all, "webhook")}: ${failing} failing, ${disabled} disabled`,
+        "see why: muster webhooks list, and muster webhooks deliveries ID"
+      )
+    })
+  )
+
 /** The checks of a process that has the stores. */
-export const layer: Layer.Layer<never, never, Overview> = Layer.effectDiscard(
+export const layer: Layer.Layer<never, never, Overview | ArchiverState> = Layer.effectDiscard(
   Effect.gen(function* () {
     const overview = yield* Overview
     const settings = yield* EventSettings
+    const state = yield* ArchiverState
     yield* contribute([
       { name: "queue.serves", run: serves(overview) },
       { name: "queue.waiting", run: waiting(overview) },
       { name: "queue.log", run: log(overview, settings) },
-      { name: "workers", run: registryAnswers(overview) }
+      ...(overview.archive === null ? [] : [{ name: "queue.archive", run: archive(overview.archive, state) }]),
+      { name: "workers", run: registryAnswers(overview) },
+      { name: "webhooks", run: webhooks(overview) }
     ])
   })
 )

@@ -2,9 +2,11 @@
  * What an operator of a fleet watches, as metrics: from the figures of the overview, so that a scrape costs the stores
  * nothing more. Labels have few values: states, event types, and the classes worth a look; never an id of a job or worker.
  */
-import { Clock, DateTime, Effect, Layer, Metric } from "effect"
+import { Clock, DateTime, Effect, Layer, Metric, Ref } from "effect"
 import { positionOf } from "../event/EventCursor.ts"
+import { EventFeed } from "../event/EventFeed.ts"
 import { EventSettings } from "../event/EventSettings.ts"
+import { ArchiverState } from "../job/ArchiverState.ts"
 import type { WorkerStanding, WorkerStatus } from "../worker/Worker.ts"
 import { BuildInfo } from "./BuildInfo.ts"
 import * as MetricSources from "./MetricSources.ts"
@@ -55,6 +57,52 @@ const unhealthyWorkers = gauge(
   "Registered workers that cannot run some of their job types now"
 )
 
+const feedLag = gauge(
+  "muster_event_feed_lag_seconds",
+  "From when the newest event happened to when this server read it; absent before the first"
+)
+const feedConnected = gauge("muster_event_feed_connected", "Whether this server can read the event log: 1, else 0")
+const events = Metric.counter("muster_events_total", {
+  description: "Events by type, as this server has read them; every server reads all of them",
+  incremental: true
+})
+const attempts = Metric.counter("muster_attempts_ended_total", {
+  description: "Attempts by how they ended and by the kind of error, as this server has read it",
+  incremental: true
+})
+const archiving = gauge("muster_archiver_working", "Whether this is the server that archives now: 1, else 0")
+const archiveUp = gauge("muster_archiver_up", "Whether the archive could be written and its lag told lately: 1, else 0")
+const jobsBehind = gauge("muster_archive_jobs_behind", "Finished jobs that the archive does not have yet")
+const jobsBehindFor = gauge(
+  "muster_archive_jobs_behind_seconds",
+  "How long ago the first finished job ended that the archive does not have; 0 when it has all"
+)
+const eventsBehindFor = gauge(
+  "muster_archive_events_behind_seconds",
+  "How long ago the first event happened that the archive does not have; 0 when it has all"
+)
+const jobsArchived = Metric.counter("muster_archive_jobs_total", {
+  description: "Jobs that this server has archived",
+  incremental: true
+})
+const eventsArchived = Metric.counter("muster_archive_events_total", {
+  description: "Events that this server has archived",
+  incremental: true
+})
+const archiveGaps = Metric.counter("muster_archive_gaps_total", {
+  description: "How often this server found that events were gone before the archive had them",
+  incremental: true
+})
+
+const webhooksByState = gauge(
+  "muster_webhooks",
+  "Webhooks by state; failing: active, and the last delivery was not taken"
+)
+const webhooksFailing = gauge(
+  "muster_webhooks_failing_seconds",
+  "For how long the webhook that fails longest has failed; 0 when none does"
+)
+
 const set = (metric: Metric.Gauge<number>, value: number, labels: Readonly<Record<string, string>> = {}) =>
   Metric.update(Metric.withAttributes(metric, labels), value)
 
@@ -71,8 +119,13 @@ const secondsSince = (millis: number, now: number) => Math.max(0, (now - millis)
 
 const stores = Effect.fnUntraced(function* (overview: Overview["Service"]) {
   const up = (ping: Overview["Service"]["queue"]) => Effect.match(ping, { onFailure: () => 0, onSuccess: () => 1 })
-  const [registry, queue] = yield* Effect.all([up(overview.registry), up(overview.queue)], { concurrency: 2 })
-  yield* setEach(storeUp, "store", { registry, queue })
+  const { archive, queue, registry } = overview
+  const pings: Record<string, typeof queue> = { registry, queue, ...(archive === null ? {} : { archive }) }
+  yield* Effect.forEach(
+    Object.entries(pings),
+    ([store, ping]) => Effect.flatMap(up(ping), (value) => set(storeUp, value, { store })),
+    { concurrency: "unbounded", discard: true }
+  )
 })
 
 const queue = Effect.fnUntraced(function* (overview: Overview["Service"]) {
@@ -121,15 +174,51 @@ const workers = Effect.fnUntraced(function* (overview: Overview["Service"]) {
   yield* set(unhealthyWorkers, unhealthy)
 })
 
-export const layer: Layer.Layer<never, never, Overview> = Layer.effectDiscard(
+const webhooks = Effect.fnUntraced(function* (overview: Overview["Service"]) {
+  const { disabled, failing, failing_since, healthy } = yield* overview.webhooks
+  const now = yield* Clock.currentTimeMillis
+  yield* setEach(webhooksByState, "state", { healthy, failing, disabled })
+  yield* set(webhooksFailing, failing_since === null ? 0 : secondsSince(DateTime.toEpochMillis(failing_since), now))
+})
+
+const feed = Effect.fnUntraced(function* ({ attempts: ends, lag, totals }: EventFeed["Service"]) {
+  const { connected, ms } = yield* lag
+  yield* set(feedConnected, connected ? 1 : 0)
+  if (ms !== null) yield* set(feedLag, ms / 1_000)
+  for (const [type, total] of yield* totals) {
+    yield* Metric.update(Metric.withAttributes(events, { type }), total)
+  }
+  for (const { count, error_kind, outcome } of yield* ends) {
+    const labels = { outcome, ...(error_kind === null ? {} : { error_kind }) }
+    yield* Metric.update(Metric.withAttributes(attempts, labels), count)
+  }
+})
+
+const archiver = Effect.fnUntraced(function* (state: ArchiverState["Service"]) {
+  const report = yield* Ref.get(state)
+  yield* set(archiving, report.working ? 1 : 0)
+  yield* set(archiveUp, report.error === null ? 1 : 0)
+  if (report.jobs_behind !== null) yield* set(jobsBehind, report.jobs_behind)
+  yield* set(jobsBehindFor, report.jobs_behind_ms / 1_000)
+  yield* set(eventsBehindFor, report.events_behind_ms / 1_000)
+  yield* Metric.update(jobsArchived, report.jobs_archived)
+  yield* Metric.update(eventsArchived, report.events_archived)
+  yield* Metric.update(archiveGaps, report.gaps)
+})
+
+export const layer: Layer.Layer<never, never, Overview | EventFeed | ArchiverState> = Layer.effectDiscard(
   Effect.gen(function* () {
     const overview = yield* Overview
     const settings = yield* EventSettings
     const { version } = yield* BuildInfo
-    for (const read of [stores, queue, waiting, log, memory, workers]) {
+    for (const read of [stores, queue, waiting, log, memory, workers, webhooks]) {
       yield* MetricSources.contribute(
         MetricSources.sampled(Effect.provideService(read(overview), EventSettings, settings))
       )
+    }
+    yield* MetricSources.contribute(MetricSources.sampled(feed(yield* EventFeed)))
+    if (overview.archive !== null) {
+      yield* MetricSources.contribute(MetricSources.sampled(archiver(yield* ArchiverState)))
     }
     yield* MetricSources.contribute(MetricSources.sampled(set(buildInfo, 1, { version })))
   })

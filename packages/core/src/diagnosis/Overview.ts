@@ -4,8 +4,10 @@
  */
 import { Context, type DateTime, Duration, Effect, Layer } from "effect"
 import { EventLog, type LogSize } from "../event/internal/EventLog.ts"
+import { JobArchive } from "../job/internal/JobArchive.ts"
 import { type ClassDepth, type ClassPage, JobQueue, type QueueCounts } from "../job/internal/JobQueue.ts"
 import { StorageError } from "../job/JobErrors.ts"
+import { limit as webhookLimit, WebhookStore } from "../webhook/internal/WebhookStore.ts"
 import type { WorkerStanding, WorkerStatus } from "../worker/Worker.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
 import type { RepositoryError } from "../worker/WorkerErrors.ts"
@@ -33,6 +35,7 @@ const patience = Duration.seconds(2)
 const fresh = Duration.seconds(2)
 /** Classes are read page by page. */
 const freshClasses = Duration.seconds(5)
+const freshWebhooks = Duration.seconds(10)
 
 const byAge = (left: ClassDepth, right: ClassDepth): number =>
   left.next_created_at.epochMilliseconds - right.next_created_at.epochMilliseconds
@@ -94,6 +97,15 @@ export interface WorkerCounts {
   readonly unhealthy: number
 }
 
+/** How webhooks are doing. Failing ones are active and were not delivered to lately. */
+export interface WebhookCounts {
+  readonly healthy: number
+  readonly failing: number
+  readonly disabled: number
+  /** Since when the one that fails longest does; null when none does. */
+  readonly failing_since: DateTime.Utc | null
+}
+
 type Failure = StorageError | RepositoryError
 
 export class Overview extends Context.Service<
@@ -102,12 +114,15 @@ export class Overview extends Context.Service<
     /** Whether each store can work now, as its port's `ping` says. */
     readonly registry: Effect.Effect<void, Failure>
     readonly queue: Effect.Effect<void, Failure>
+    /** Null: there is no archive. */
+    readonly archive: Effect.Effect<void, Failure> | null
     readonly counts: Effect.Effect<QueueCounts, Failure>
     readonly waiting: Effect.Effect<WaitingClasses, Failure>
     readonly log: Effect.Effect<LogSize, Failure>
     /** Null where the queue lives in this process. */
     readonly memory: Effect.Effect<MemoryFigures | null, Failure>
     readonly workers: Effect.Effect<WorkerCounts, Failure>
+    readonly webhooks: Effect.Effect<WebhookCounts, Failure>
   }
 >()("@muster/core/diagnosis/Overview") {}
 
@@ -138,19 +153,39 @@ const countWorkers = Effect.gen(function* () {
   return { status, standing, unhealthy }
 })
 
+/** There are few webhooks: their store takes no more than it lists here. */
+const countWebhooks = Effect.gen(function* () {
+  const store = yield* WebhookStore
+  const webhooks = yield* store.list({ limit: webhookLimit })
+  const failing = webhooks.filter(({ failing_since, status }) => status === "active" && failing_since !== null)
+  const disabled = webhooks.filter(({ status }) => status === "disabled").length
+  const since = failing.flatMap(({ failing_since }) => (failing_since === null ? [] : [failing_since]))
+  return {
+    healthy: webhooks.length - failing.length - disabled,
+    failing: failing.length,
+    disabled,
+    failing_since: since.toSorted((left, right) => left.epochMilliseconds - right.epochMilliseconds)[0] ?? null
+  }
+})
+
+type Needs = JobQueue | JobArchive | EventLog | WorkerRepository | WebhookStore
+
 export const make = Effect.gen(function* () {
-  const ports = yield* Effect.context<JobQueue | EventLog | WorkerRepository>()
+  const ports = yield* Effect.context<Needs>()
   const jobs = yield* JobQueue
+  const archive = yield* JobArchive
   const memory = yield* QueueMemory
   return Overview.of({
     registry: yield* shared("WorkerRepository.ping", (yield* WorkerRepository).ping),
     queue: yield* shared("JobQueue.ping", jobs.ping),
+    archive: archive.keeps ? yield* shared("JobArchive.ping", archive.ping) : null,
     counts: yield* shared("JobQueue.counts", jobs.counts),
     waiting: yield* shared("JobQueue.classes", Effect.provideContext(readClasses, ports), freshClasses),
     log: yield* shared("EventLog.size", (yield* EventLog).size),
     memory: yield* shared("QueueMemory.read", memory.read),
-    workers: yield* shared("WorkerRepository.groups", Effect.provideContext(countWorkers, ports))
+    workers: yield* shared("WorkerRepository.groups", Effect.provideContext(countWorkers, ports)),
+    webhooks: yield* shared("WebhookStore.list", Effect.provideContext(countWebhooks, ports), freshWebhooks)
   })
 })
 
-export const layer: Layer.Layer<Overview, never, JobQueue | EventLog | WorkerRepository> = Layer.effect(Overview, make)
+export const layer: Layer.Layer<Overview, never, Needs> = Layer.effect(Overview, make)

@@ -106,6 +106,12 @@ export const Job = Schema.Struct({
 }).annotate({ identifier: "Job" })
 export type Job = typeof Job.Type
 
+const requestFields = Object.keys(JobRequest.fields) as ReadonlyArray<keyof JobRequest>
+
+/** What was asked for when a job was submitted. */
+export const requestOf = (job: Job): JobRequest =>
+  Object.fromEntries(requestFields.map((name) => [name, job[name]])) as JobRequest
+
 /** A job that was just submitted. */
 export const asSubmitted = (
   id: JobId,

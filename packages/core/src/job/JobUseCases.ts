@@ -4,16 +4,32 @@
 import { Array, Duration, Effect, Option, Random, Schema } from "effect"
 import { afterFailure, type ConnectorFailure } from "../connector/ConnectorFailure.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
-import { type ClaimRequest, type FailedFilter, JobQueue } from "./internal/JobQueue.ts"
-import { type Fence, type Job, type IfUnmatchable, JobId, type JobRequest, type Progress } from "./Job.ts"
-import { NotMatchable } from "./JobErrors.ts"
+import { InvalidStateTransition } from "../InvalidStateTransition.ts"
+import { canonical } from "../Json.ts"
+import { JobArchive } from "./internal/JobArchive.ts"
+import { type ClaimRequest, type FailedFilter, JobQueue, type Placed, refuseDuplicates } from "./internal/JobQueue.ts"
+import {
+  canBecome,
+  type Fence,
+  type Job,
+  type IfUnmatchable,
+  JobId,
+  type JobRequest,
+  type Progress,
+  requestOf
+} from "./Job.ts"
+import { JobAlreadyExists, JobNotFound, NotMatchable } from "./JobErrors.ts"
+import * as JobHistory from "./JobHistory.ts"
 import * as RequirementClass from "./RequirementClass.ts"
 
 /** An id for a job whose caller gave none: random, so that submitting needs no round trip for it. */
 const newJobId = Effect.sync(() => Schema.decodeSync(JobId)(globalThis.crypto.randomUUID()))
 
-/** How long a submit waits to be told who matches the job: what takes longer is not worth a late answer. */
-const matchingWithin = Duration.millis(300)
+/**
+ * How long a submit waits to be told who matches the job, and whether the archive knows its id: what takes longer is not
+ * worth a late answer.
+ */
+const answerWithin = Duration.millis(300)
 
 /** A job as a caller submits it. */
 export interface Submission {
@@ -21,6 +37,34 @@ export interface Submission {
   readonly request: JobRequest
   readonly if_unmatchable?: typeof IfUnmatchable.Type | undefined
 }
+
+/** How many questions a batch asks a store at once. */
+const concurrency = 16
+
+/**
+ * Jobs with these ids that only the archive knows. Callers chose them, so they may have been used long ago. While the
+ * archive is away none is known: taking jobs needs the queue alone.
+ */
+const onlyArchived = Effect.fnUntraced(function* (ids: ReadonlyArray<JobId>) {
+  const queue = yield* JobQueue
+  const archive = yield* JobArchive
+  if (!archive.keeps || ids.length === 0) return new Map<JobId, Job>()
+  const found = yield* archive.find(ids).pipe(
+    Effect.timeoutOrElse({ duration: answerWithin, orElse: () => Effect.succeed<ReadonlyArray<Placed>>([]) }),
+    Effect.catchIf(
+      (error) => error.unavailable,
+      () => Effect.succeed<ReadonlyArray<Placed>>([])
+    )
+  )
+  const gone = yield* Effect.filter(found, ({ job }) => Effect.map(queue.get(job.id), Option.isNone), { concurrency })
+  return new Map(gone.map(({ job }) => [job.id, job]))
+})
+
+/** Fails unless the job was submitted with this request. */
+const refuseOther = (job: Job, request: JobRequest) =>
+  canonical(requestOf(job)) === canonical(request)
+    ? Effect.succeed(job)
+    : Effect.fail(new JobAlreadyExists({ id: job.id }))
 
 /** Why nobody who is registered could run a job. */
 const notMatchable = Effect.fnUntraced(function* (service_required: string) {
@@ -33,7 +77,8 @@ const notMatchable = Effect.fnUntraced(function* (service_required: string) {
  * Stores a job, and says how many workers match it: null when the registry cannot be asked now. Taking jobs needs the
  * queue alone, except for a job that asks to be rejected.
  *
- * The same id with an equal request finds the job that is there; with another request it is refused.
+ * The same id with an equal request finds the job that is there, or was, as far as the archive goes back; with another
+ * request it is refused.
  */
 export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submission: Submission) {
   const queue = yield* JobQueue
@@ -42,15 +87,22 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   const id = submission.id ?? (yield* newJobId)
   const mayWait = submission.if_unmatchable !== "reject"
   const counts = workers.accepting(request)
-  const matching = yield* mayWait
+  const asked = mayWait
     ? counts.pipe(
-        Effect.timeoutOrElse({ duration: matchingWithin, orElse: () => Effect.succeed(null) }),
+        Effect.timeoutOrElse({ duration: answerWithin, orElse: () => Effect.succeed(null) }),
         Effect.catchIf(
           (error) => error.unavailable,
           () => Effect.succeed(null)
         )
       )
     : counts
+  // An id that was made here is in no archive.
+  const [matching, archived] =
+    submission.id === undefined
+      ? [yield* asked, undefined]
+      : yield* Effect.all([asked, onlyArchived([submission.id])], { concurrency: 2 })
+  const before = archived?.get(id)
+  if (before !== undefined) return { job: yield* refuseOther(before, request), created: false, matching }
   if (!mayWait && matching?.registered === 0) {
     // A job that was accepted once stays accepted, however the fleet has changed since.
     const known = yield* queue.get(id)
@@ -59,9 +111,6 @@ export const submitJob = Effect.fn("JobUseCases.submitJob")(function* (submissio
   const { created, job } = yield* queue.submit(id, request)
   return { job, created, matching }
 })
-
-/** How many questions a batch asks a store at once. */
-const concurrency = 16
 
 /** Fails when one of the jobs is new and no registered worker matches it. Jobs of one class are asked about together. */
 const refuseUnmatchable = Effect.fnUntraced(function* (submissions: ReadonlyArray<Submission>) {
@@ -87,11 +136,20 @@ const refuseUnmatchable = Effect.fnUntraced(function* (submissions: ReadonlyArra
  */
 export const submitJobs = Effect.fn("JobUseCases.submitJobs")(function* (submissions: ReadonlyArray<Submission>) {
   const queue = yield* JobQueue
-  yield* refuseUnmatchable(submissions.filter(({ if_unmatchable }) => if_unmatchable === "reject"))
-  const jobs = yield* Effect.forEach(submissions, ({ id, request }) =>
-    Effect.map(id === undefined ? newJobId : Effect.succeed(id), (id) => ({ id, request }))
+  const jobs = yield* Effect.forEach(submissions, ({ id, if_unmatchable, request }) =>
+    Effect.map(id === undefined ? newJobId : Effect.succeed(id), (id) => ({ id, if_unmatchable, request }))
   )
-  return yield* queue.submitMany(jobs)
+  yield* refuseDuplicates(jobs)
+  const archived = yield* onlyArchived(submissions.flatMap(({ id }) => (id === undefined ? [] : [id])))
+  for (const { id, request } of jobs) {
+    const known = archived.get(id)
+    if (known !== undefined) yield* refuseOther(known, request)
+  }
+  const others = jobs.filter(({ id }) => !archived.has(id))
+  yield* refuseUnmatchable(others.filter(({ if_unmatchable }) => if_unmatchable === "reject"))
+  const submitted = yield* queue.submitMany(others.map(({ id, request }) => ({ id, request })))
+  const created = new Map(submitted.map((job) => [job.id, job.created]))
+  return jobs.map(({ id }) => ({ id, created: created.get(id) ?? false }))
 })
 
 /** Takes the next jobs a worker may run. */
@@ -133,19 +191,48 @@ export const returnJob = Effect.fnUntraced(function* (fence: Fence) {
   yield* queue.giveBack(fence)
 })
 
+/** A job that the queue does not have, if the archive does. */
+const archivedOr = Effect.fnUntraced(function* (error: JobNotFound) {
+  const found = yield* JobHistory.findArchived(error.id)
+  if (Option.isNone(found)) return yield* error
+  return found.value
+})
+
 /** Ends a job for good. An attempt that holds it is fenced off at once. */
 export const cancelJob = Effect.fn("JobUseCases.cancelJob")(function* (id: JobId) {
   const queue = yield* JobQueue
-  return yield* queue.cancel(id)
+  return yield* queue
+    .cancel(id)
+    .pipe(
+      Effect.catchTag("JobNotFound", (error) =>
+        Effect.flatMap(archivedOr(error), ({ job }) =>
+          job.status === "cancelled"
+            ? Effect.succeed(job)
+            : Effect.fail(new InvalidStateTransition({ subject: "job", id, from: job.status, to: "cancelled" }))
+        )
+      )
+    )
 })
 
-/** Lets a job that failed start over, with all its retries. */
+/** Takes a job in again that only the archive knows; somebody else may do the same. */
+const revive = Effect.fnUntraced(function* (failed: Placed) {
+  const queue = yield* JobQueue
+  const { id, status } = failed.job
+  if (!canBecome(status, "pending")) {
+    return yield* new InvalidStateTransition({ subject: "job", id, from: status, to: "pending" })
+  }
+  return yield* Effect.catchTag(queue.revive(failed), "JobAlreadyExists", () => queue.retry(id))
+})
+
+/** Lets a job that failed start over, with all its retries, however long ago that was. */
 export const retryJob = Effect.fn("JobUseCases.retryJob")(function* (id: JobId) {
   const queue = yield* JobQueue
-  return yield* queue.retry(id)
+  return yield* queue
+    .retry(id)
+    .pipe(Effect.catchTag("JobNotFound", (error) => Effect.flatMap(archivedOr(error), revive)))
 })
 
-/** The same for all failed jobs that the filter means; says how many. */
+/** The same for all failed jobs in the queue that the filter means; says how many. */
 export const retryFailedJobs = Effect.fn("JobUseCases.retryFailedJobs")(function* (filter: FailedFilter) {
   const queue = yield* JobQueue
   return yield* queue.retryFailed(filter)

@@ -15,6 +15,7 @@ const parsed = (text: string): URL | undefined => (URL.canParse(text) ? new URL(
 /** Where events are sent. Whether an address may be sent to at all is decided by the target. */
 export const WebhookUrl = Schema.String.check(
   Schema.isMaxLength(2_048, { expected: "at most 2048 characters" }).abort(),
+  Schema.isPattern(/^[^\s\p{Cc}]*$/u, { expected: "a URL without spaces and control characters" }).abort(),
   Schema.makeFilter((text: string) => ["http:", "https:"].includes(parsed(text)?.protocol ?? ""), {
     expected: "a URL that starts with https:// or http://"
   }).abort(),
@@ -51,7 +52,10 @@ export const WebhookRegistration = Schema.Struct({
   filter: Schema.optionalKey(WebhookFilter),
   secret: Schema.optionalKey(WebhookSecret),
   description: Schema.optionalKey(
-    Schema.String.check(Schema.isMaxLength(1_000, { expected: "at most 1000 characters" }))
+    Schema.String.check(
+      Schema.isMaxLength(1_000, { expected: "at most 1000 characters" }),
+      Schema.isPattern(/^[\P{Cc}\n\t]*$/u, { expected: "text without control characters" })
+    )
   )
 })
 export type WebhookRegistration = typeof WebhookRegistration.Type

@@ -31,10 +31,12 @@ export const start = Effect.gen(function* () {
   const settings = yield* WebhookSettings
   const store = yield* WebhookStore
   const held = new Map<WebhookId, Held>()
-  yield* Effect.addFinalizer(() =>
-    store.release([...held.values()].map(({ lease }) => lease)).pipe(Effect.timeout(farewell), Effect.ignore)
-  )
   const fibers = yield* FiberMap.make<WebhookId>()
+  yield* Effect.addFinalizer(() => {
+    const leases = [...held.values()].map(({ lease }) => lease)
+    const release = store.release(leases).pipe(Effect.timeout(farewell), Effect.ignore)
+    return Effect.andThen(FiberMap.clear(fibers), leases.length === 0 ? Effect.void : release)
+  })
 
   const forget = (mine: Held) =>
     Effect.sync(() => {

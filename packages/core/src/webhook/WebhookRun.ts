@@ -37,7 +37,7 @@ const say = (before: Webhook, now: Webhook, error: string | null) => {
   if (status === "disabled") return Effect.logError(`webhook ${id} is disabled: ${status_reason}`)
   if (consecutive_failures === 1) return Effect.logWarning(`webhook ${id} takes no events: ${error}; trying on`)
   if (consecutive_failures === 0 && before.consecutive_failures > 0) {
-    return Effect.logInfo(`webhook ${id} takes events again, after ${before.consecutive_failures} failures`)
+    return Effect.logInfo(`webhook ${id} takes events again; failures before that: ${before.consecutive_failures}`)
   }
   return Effect.void
 }

@@ -2,6 +2,8 @@
 import { Context, Duration } from "effect"
 
 export interface WebhookSettings {
+  /** Whether private addresses may be delivered to as well as public ones; or which networks, as `10.1.0.0/16`. */
+  readonly allowPrivate: boolean | ReadonlyArray<string>
   /** How long a receiver may take to answer. */
   readonly timeout: Duration.Duration
   /** A webhook that failed for so long without a break is disabled. */
@@ -22,6 +24,7 @@ export interface WebhookSettings {
 
 export const WebhookSettings = Context.Reference<WebhookSettings>("@muster/core/webhook/WebhookSettings", {
   defaultValue: () => ({
+    allowPrivate: false,
     timeout: Duration.seconds(10),
     disableAfter: Duration.days(3),
     firstPause: Duration.seconds(1),

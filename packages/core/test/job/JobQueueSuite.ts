@@ -3,9 +3,12 @@
  * stand in for any other.
  */
 import { describe } from "@effect/vitest"
+import { archivingSuite } from "./ArchivingSuite.ts"
 import { attemptsSuite } from "./AttemptsSuite.ts"
 import { batchSuite } from "./BatchSuite.ts"
+import { depthSuite } from "./DepthSuite.ts"
 import { elsewhereSuite } from "./ElsewhereSuite.ts"
+import { eventsSuite } from "./EventsSuite.ts"
 import { listSuite } from "./ListSuite.ts"
 import { matchingSuite } from "./MatchingSuite.ts"
 import { orderSuite } from "./OrderSuite.ts"
@@ -56,6 +59,15 @@ export const suite = (name: string, layer: QueueLayer): void => {
     })
     describe("time", () => {
       tickSuite(layer)
+    })
+    describe("events", () => {
+      eventsSuite(layer)
+    })
+    describe("depth", () => {
+      depthSuite(layer)
+    })
+    describe("archiving", () => {
+      archivingSuite(layer)
     })
     describe("list", () => {
       listSuite(layer)

@@ -2,7 +2,8 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { JobQueue, type ListRequest } from "@muster/core/job/internal/JobQueue"
-import { claim, claimedIds, jobId, jobNow, on, type QueueLayer, submit, worker } from "./QueueTest.ts"
+import { claim, claimedIds, inSeconds, jobId, jobNow, on, type QueueLayer } from "./QueueTest.ts"
+import { StoreTime, submit, worker } from "./QueueTest.ts"
 
 /** The ids of all pages, page by page. */
 const pages = (request: ListRequest) =>
@@ -37,7 +38,10 @@ export const listSuite = (layer: QueueLayer): void => {
       assert.deepStrictEqual(yield* pages({ limit: 2 }), [["e", "d"], ["c", "b"], ["a"]])
       assert.deepStrictEqual(yield* pages({ limit: 5 }), [["e", "d", "c", "b", "a"]])
       assert.deepStrictEqual(yield* pages({ limit: 100 }), [["e", "d", "c", "b", "a"]])
-      assert.deepStrictEqual((yield* queue.list({ limit: 1 })).jobs.map(({ job }) => job), [yield* jobNow("e")])
+      assert.deepStrictEqual(
+        (yield* queue.list({ limit: 1 })).jobs.map(({ job }) => job),
+        [yield* jobNow("e")]
+      )
     })
   )
 
@@ -60,6 +64,65 @@ export const listSuite = (layer: QueueLayer): void => {
       assert.deepStrictEqual(yield* ids({ service_required: "even" }), ["j10", "j8", "j6", "j4", "j2", "j0"])
       assert.deepStrictEqual(yield* ids({ status: "pending", service_required: "odd" }), ["j11", "j9", "j7", "j5"])
       assert.deepStrictEqual(yield* ids({ service_required: "unknown" }), [])
+    })
+  )
+
+  test(
+    "a list can be of one customer, one workflow, some workers and some time",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const { pass } = yield* StoreTime
+      const ids = (request: Omit<ListRequest, "limit">) =>
+        Effect.map(pages({ ...request, limit: 2 }), (all) => all.flat())
+      yield* submit("a", { customer_id: "acme", workflow_id: "film" })
+      yield* submit("b", { customer_id: "acme" })
+      yield* pass("1 minute")
+      const between = yield* inSeconds(0)
+      yield* pass("1 minute")
+      yield* submit("c", { workflow_id: "film" })
+      yield* submit("d")
+      const [first] = yield* claim({ worker: "w1" })
+      yield* claim({ worker: "w2" })
+      yield* claim({ worker: "w3" })
+      yield* queue.complete(first!.fence, 1)
+      assert.deepStrictEqual(yield* ids({ customer_id: "acme" }), ["b", "a"])
+      assert.deepStrictEqual(yield* ids({ workflow_id: "film" }), ["c", "a"])
+      assert.deepStrictEqual(yield* ids({ workflow_id: "film", customer_id: "acme" }), ["a"])
+      assert.deepStrictEqual(yield* ids({ workers: [worker("w1"), worker("w3")] }), ["c", "a"])
+      assert.deepStrictEqual(yield* ids({ workers: [worker("w1"), worker("w3")], status: "assigned" }), ["c"])
+      assert.deepStrictEqual(yield* ids({ workers: [] }), [])
+      assert.deepStrictEqual(yield* ids({ created_from: between }), ["d", "c"])
+      assert.deepStrictEqual(yield* ids({ created_before: between }), ["b", "a"])
+      const { created_at } = yield* jobNow("c")
+      assert.include(yield* ids({ created_from: created_at }), "c")
+      assert.notInclude(yield* ids({ created_before: created_at }), "c")
+    })
+  )
+
+  test(
+    "positions rise with the time of the submit, and are what a cursor names",
+    Effect.gen(function* () {
+      const queue = yield* JobQueue
+      const time = yield* StoreTime
+      for (const id of ["a", "b", "c"]) yield* submit(id)
+      const { jobs } = yield* queue.list({ limit: 10 })
+      const positions = jobs.map(({ position }) => Number(position))
+      assert.deepStrictEqual(
+        positions,
+        positions.toSorted((a, b) => b - a)
+      )
+      assert.strictEqual(new Set(positions).size, 3)
+      const now = yield* time.now
+      for (const { position } of jobs) {
+        assert.match(position, /^[0-9]{1,16}$/)
+        assert.isBelow(Math.abs(Number(position) / 1_000 - now), 60_000)
+      }
+      const rest = yield* queue.list({ limit: 10, cursor: jobs[1]!.position })
+      assert.deepStrictEqual(
+        rest.jobs.map(({ job }) => String(job.id)),
+        ["a"]
+      )
+      assert.strictEqual((yield* queue.list({ limit: 2 })).next_cursor, jobs[1]!.position)
     })
   )
 

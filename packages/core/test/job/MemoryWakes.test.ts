@@ -126,9 +126,9 @@ it.effect.prop(
           }
         }
         const idle = [...parked.values()]
-        const waiting = (yield* queue.list({ status: "pending", limit: 100 })).jobs.filter((job) =>
-          idle.some(({ capabilities, woken }) => !woken && matches(job, capabilities))
-        )
+        const waiting = (yield* queue.list({ status: "pending", limit: 100 })).jobs
+          .map(({ job }) => job)
+          .filter((job) => idle.some(({ capabilities, woken }) => !woken && matches(job, capabilities)))
         const missed = unattended(
           waiting,
           idle.filter(({ woken }) => woken)

@@ -1,6 +1,8 @@
 /** What the parts of the queue's contract suite share: the settings of its queues, their time, and short commands. */
 import { DateTime, Duration, Effect, Context, type Layer, Option, type Scope } from "effect"
 import { it } from "@effect/vitest"
+import { EventSettings } from "@muster/core/event/EventSettings"
+import { EventLog } from "@muster/core/event/internal/EventLog"
 import { JobQueue, type Retry } from "@muster/core/job/internal/JobQueue"
 import { type Fence, type Job, type JobError, JobId, type JobRequest, request } from "@muster/core/job/Job"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
@@ -15,6 +17,12 @@ export const settings: QueueSettings = {
   tickInterval: Duration.seconds(20)
 }
 
+export const eventSettings: EventSettings = {
+  retention: Duration.hours(1),
+  maxBytes: 64 * 1024 * 1024,
+  archiveRetention: Duration.days(1)
+}
+
 /** The clock of the store under test, and a way to make time pass there. */
 export class StoreTime extends Context.Service<
   StoreTime,
@@ -26,21 +34,26 @@ export class StoreTime extends Context.Service<
   }
 >()("@muster/core/test/job/StoreTime") {}
 
-/** Builds an empty queue with the `QueueSettings` in its context, its name apart. */
-export type QueueLayer = Layer.Layer<JobQueue | StoreTime, unknown>
+/** Builds an empty queue, and its log, with the `QueueSettings` and `EventSettings` in its context, its name apart. */
+export type QueueLayer = Layer.Layer<JobQueue | EventLog | StoreTime, unknown>
 
 /** A test on a queue of its own. */
 export const on =
   (layer: QueueLayer) =>
   (
     title: string,
-    body: Effect.Effect<unknown, unknown, JobQueue | StoreTime | Scope.Scope>,
-    over: Partial<QueueSettings> = {}
+    body: Effect.Effect<unknown, unknown, JobQueue | EventLog | StoreTime | Scope.Scope>,
+    over: Partial<QueueSettings> = {},
+    events: Partial<EventSettings> = {}
   ): void =>
     it.effect(
       title,
       () =>
-        Effect.scoped(body).pipe(Effect.provide(layer), Effect.provideService(QueueSettings, { ...settings, ...over })),
+        Effect.scoped(body).pipe(
+          Effect.provide(layer),
+          Effect.provideService(QueueSettings, { ...settings, ...over }),
+          Effect.provideService(EventSettings, { ...eventSettings, ...events })
+        ),
       30_000
     )
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import * as JobArchive from "@muster/core/job/internal/JobArchive"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobId, request } from "@muster/core/job/Job"
@@ -12,7 +13,8 @@ import { WorkerId } from "@muster/core/worker/Worker"
 import { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import * as WorkerUseCases from "@muster/core/worker/WorkerUseCases"
 
-const stores = Layer.mergeAll(MemoryRegistry.layer, MemoryJobQueue.layer)
+const jobs = Layer.mergeAll(MemoryJobQueue.layer, JobArchive.layerNone)
+const stores = Layer.mergeAll(MemoryRegistry.layer, jobs)
 const job = { id: JobId.make("job-1"), request: request({ service_required: "render" }) }
 const registryAway = Layer.mock(WorkerRepository, {
   accepting: () =>
@@ -53,11 +55,7 @@ describe("submitting a job", () => {
       const submitting = yield* Effect.forkChild(JobUseCases.submitJob(job))
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(submitting)).matching, null)
-    }).pipe(
-      Effect.provide(
-        Layer.mergeAll(Layer.mock(WorkerRepository, { accepting: () => Effect.never }), MemoryJobQueue.layer)
-      )
-    )
+    }).pipe(Effect.provide(Layer.mergeAll(Layer.mock(WorkerRepository, { accepting: () => Effect.never }), jobs)))
   )
 
   it.effect("together is all or nothing, also for jobs that ask to be rejected", () =>
@@ -93,7 +91,10 @@ describe("submitting a job", () => {
         capacity: 1,
         capabilities: { job_types: ["render"], hardware: { gpu_memory_gb: 24 } }
       })
-      const [alone, together] = [JobUseCases.submitJob(large), JobUseCases.submitJobs([picky, large])]
+      const [alone, together] = [
+        JobUseCases.submitJob(large),
+        JobUseCases.submitJobs([picky, { ...large, id: JobId.make("job-2") }])
+      ]
       for (const refused of [Effect.asVoid(alone), Effect.asVoid(together)]) {
         const error = yield* Effect.flip(refused)
         assert.deepInclude(error, { _tag: "NotMatchable", service_required: "render", type_accepted: true })
@@ -150,13 +151,13 @@ describe("submitting a job", () => {
         jobs.map(({ job }) => job.id).toReversed(),
         submitted.map(({ id }) => id)
       )
-    }).pipe(Effect.provide(Layer.mergeAll(registry, MemoryJobQueue.layer)))
+    }).pipe(Effect.provide(Layer.mergeAll(registry, jobs)))
   })
 
   it.effect("together needs no registry while no job asks for it", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* JobUseCases.submitJobs([job])).length, 1)
-    }).pipe(Effect.provide(Layer.mergeAll(registryAway, MemoryJobQueue.layer)))
+    }).pipe(Effect.provide(Layer.mergeAll(registryAway, jobs)))
   )
 
   it.effect("needs the registry only for a job that asks to be rejected", () =>
@@ -165,6 +166,6 @@ describe("submitting a job", () => {
       assert.deepStrictEqual([created, matching], [true, null])
       const refused = yield* Effect.flip(JobUseCases.submitJob({ ...job, if_unmatchable: "reject" }))
       assert.strictEqual(refused._tag, "RepositoryError")
-    }).pipe(Effect.provide(Layer.mergeAll(registryAway, MemoryJobQueue.layer)))
+    }).pipe(Effect.provide(Layer.mergeAll(registryAway, jobs)))
   )
 })

@@ -34,9 +34,12 @@ export const suite = <R, E>(name: string, { layer, passTime }: WebhooksUnderTest
         const webhooks = yield* WebhookStore
         const given = webhook(id)
         const stored = yield* webhooks.insert(given)
-        const { secret: _, ...shown } = given
         assert.deepInclude(stored, {
-          ...shown,
+          id,
+          url: given.url,
+          filter: given.filter,
+          description: given.description,
+          cursor: given.cursor,
           status: "active",
           status_reason: null,
           failing_since: null,

@@ -20,7 +20,7 @@ export const webhook = (id: string, over: Partial<NewWebhook> = {}): NewWebhook 
   filter: { types: ["job.completed"], customer_id: "acme" },
   description: "what for",
   cursor: cursor(0),
-  secret: Redacted.make("a secret of sixteen"),
+  secret: Redacted.make("a-secret-of-sixteen"),
   ...over
 })
 

@@ -118,13 +118,13 @@ export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest
           [],
           gone.map((group) => ({ ...group, limit: 5 }))
         )
-        assert.deepInclude(glimpse, {
+        assert.deepInclude(glimpse!, {
           id: idOf("c-2"),
           status: "gone",
           standing: "open",
           capacity: 3,
           machine_id: "box",
-          last_heartbeat_at: beat
+          last_heartbeat_at: beat!
         })
         assert.isTrue(DateTime.isGreaterThanOrEqualTo(glimpse!.status_changed_at, beat!))
 

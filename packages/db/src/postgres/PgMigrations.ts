@@ -12,14 +12,18 @@ import * as AdvisoryLock from "./AdvisoryLock.ts"
 import { registry } from "./migrations/0001_registry.ts"
 import { kinds } from "./migrations/0002_kinds.ts"
 import { archive } from "./migrations/0003_archive.ts"
+import { workerOutbox } from "./migrations/0004_worker_outbox.ts"
 import { departed } from "./migrations/0005_departed.ts"
+import { webhooks } from "./migrations/0006_webhooks.ts"
 import * as PgFailure from "./PgFailure.ts"
 
 const migrations = {
   "0001_registry": registry,
   "0002_kinds": kinds,
   "0003_archive": archive,
-  "0005_departed": departed
+  "0004_worker_outbox": workerOutbox,
+  "0005_departed": departed,
+  "0006_webhooks": webhooks
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "muster_migrations" })

@@ -261,6 +261,12 @@ const make = Effect.gen(function* () {
       SELECT id, standing FROM workers WHERE standing <> 'open'`
   })
 
+  const onMachine = SqlSchema.findAll({
+    Request: Schema.String,
+    Result: Schema.Struct({ id: WorkerId }),
+    execute: (machine_id) => sql`SELECT id FROM workers WHERE machine_id = ${machine_id} ORDER BY id LIMIT 1000`
+  })
+
   const census = yield* WorkerCensus.make
   const { counted, ...groups } = yield* WorkerGroups.make
 
@@ -276,6 +282,12 @@ const make = Effect.gen(function* () {
     find: Effect.fn("PgWorkerRepository.find")((id) => find(id).pipe(repository("WorkerRepository.find"))),
     list: Effect.fn("PgWorkerRepository.list")(({ after, limit, status }) =>
       list({ after, limit, status }).pipe(repository("WorkerRepository.list"))
+    ),
+    onMachine: Effect.fn("PgWorkerRepository.onMachine")((machine_id) =>
+      onMachine(machine_id).pipe(
+        Effect.map((rows) => rows.map(({ id }) => id)),
+        repository("WorkerRepository.onMachine")
+      )
     ),
     remove: Effect.fn("PgWorkerRepository.remove")((id) =>
       remove(id).pipe(repository("WorkerRepository.remove"), counted)

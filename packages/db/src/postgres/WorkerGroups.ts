@@ -177,6 +177,8 @@ export const make = Effect.gen(function* () {
 
   let offers: ReadonlyMap<string, Capabilities> = new Map()
   let counts: ReadonlyArray<Counted> = []
+  /** The same as groups, for jobs that name no machine. */
+  let everywhere: ReadonlyArray<WorkerGroup> = []
   let countedAt = -Infinity
   let changes = 0
   let countedChanges = 0
@@ -192,6 +194,18 @@ export const make = Effect.gen(function* () {
     offers = new Map(all.filter(([kind]) => kinds.has(kind)))
   })
 
+  const toGroups = (counted: ReadonlyArray<Counted>, named: ReadonlyMap<string, string>) =>
+    counted.flatMap(
+      ({ kind, machine_key, standing, status, unhealthy_job_types, workers }): ReadonlyArray<WorkerGroup> => {
+        const offer = offers.get(kind)
+        // A kind that came after all were counted is there the next time.
+        if (offer === undefined) return []
+        const machine = machine_key === null ? null : (named.get(machine_key) ?? null)
+        const capabilities = onMachine(offer, machine ?? "")
+        return [{ kind, machine, status, standing, unhealthy_job_types, capabilities, workers }]
+      }
+    )
+
   const count = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const before = changes
@@ -206,6 +220,7 @@ export const make = Effect.gen(function* () {
       ),
       ...specials
     ]
+    everywhere = toGroups(counts, new Map())
     countedAt = now
     countedChanges = before
   })
@@ -216,19 +231,11 @@ export const make = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     if (fresh === true || changes !== countedChanges) yield* counting.next
     else if (now - countedAt >= countsLive) yield* counting.current
+    if (machines.length === 0) return everywhere
     const all = counts
     const named = new Map(machines.map((machine) => [CapabilityKey.keyOfMachine(machine), machine]))
-    const located =
-      named.size === 0 ? [] : yield* countOnMachines([...named.keys()]).pipe(repository("WorkerRepository.groups"))
-    return [...without(all, located), ...located].flatMap((counted): ReadonlyArray<WorkerGroup> => {
-      const { kind, machine_key, standing, status, unhealthy_job_types, workers } = counted
-      const offer = offers.get(kind)
-      // A kind that came after all were counted is there the next time.
-      if (offer === undefined) return []
-      const machine = machine_key === null ? null : (named.get(machine_key) ?? null)
-      const capabilities = onMachine(offer, machine ?? "")
-      return [{ kind, machine, status, standing, unhealthy_job_types, capabilities, workers }]
-    })
+    const located = yield* countOnMachines([...named.keys()]).pipe(repository("WorkerRepository.groups"))
+    return toGroups([...without(all, located), ...located], named)
   })
 
   const glimpses = Effect.fnUntraced(function* (machines: ReadonlyArray<string>, wanted: ReadonlyArray<Wanted>) {

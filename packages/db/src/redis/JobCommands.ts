@@ -19,17 +19,18 @@ import { NoAttempts, StoredAttempts } from "./StoredAttempts.ts"
 import { GivenJob, StoredJob, StoredState, Time } from "./StoredJob.ts"
 import { requestText } from "./StoredRequest.ts"
 
-const Flag = Schema.Literals(["0", "1"])
+export const Flag = Schema.Literals(["0", "1"])
 const Ids = Schema.Array(JobIdSchema)
 
-const named = <const Name extends string>(...names: ReadonlyArray<Name>) => Schema.Tuple([Schema.Literals(names)])
+export const named = <const Name extends string>(...names: ReadonlyArray<Name>) =>
+  Schema.Tuple([Schema.Literals(names)])
 const Found = Schema.Tuple([Schema.Literal("job"), StoredJob])
 const Reported = Schema.Literals(["ok", "lease_lost"])
-const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
+export const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
 
-const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
+export const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
 /** The kind comes first: lua/functions/retry_failed.lua looks for it there. */
-const errorText = ({ kind, message }: JobError) => JSON.stringify({ kind, message })
+export const errorText = ({ kind, message }: JobError) => JSON.stringify({ kind, message })
 const fenceArgs = (fence: Fence) => [fence.job_id, String(fence.attempt), fence.nonce]
 
 /** A job on its way in, as it is stored. */
@@ -48,7 +49,7 @@ export const written = ({ id, request }: Submission): WrittenSubmission => {
   return { id, request, text: requestText(request), requirements, base }
 }
 
-const submissionArgs = ({ base, id, request, requirements, text }: WrittenSubmission) => {
+export const submissionArgs = ({ base, id, request, requirements, text }: WrittenSubmission) => {
   const { customer_id, expires_at, run_at, service_required, timeout_ms, workflow_datetime, workflow_id } = request
   const rest = [
     millis(workflow_datetime),
@@ -132,9 +133,10 @@ export const start = command({ name: "start", args: fenceArgs, reply: Reported }
 
 export const progress = command({
   name: "progress",
-  args: (request: { readonly fence: Fence; readonly progress: Progress }) => [
+  args: (request: { readonly fence: Fence; readonly progress: Progress; readonly isEvent: boolean }) => [
     ...fenceArgs(request.fence),
-    JSON.stringify(request.progress)
+    JSON.stringify(request.progress),
+    request.isEvent ? "0" : "1"
   ],
   reply: Reported
 })
@@ -207,10 +209,17 @@ export const list = command({
   args: (request: ListRequest) => [
     request.status ?? "",
     request.service_required ?? "",
+    request.customer_id ?? "",
+    request.workflow_id ?? "",
+    millis(request.created_from ?? null),
+    millis(request.created_before ?? null),
     request.cursor ?? "",
-    String(request.limit)
+    String(request.limit),
+    ...(request.workers ?? [])
   ],
-  reply: Schema.TupleWithRest(Schema.Tuple([Schema.Literals(["end", "full", "stretch"]), Schema.String]), [StoredJob])
+  reply: Schema.TupleWithRest(Schema.Tuple([Schema.Literals(["end", "full", "stretch"]), Schema.String]), [
+    Schema.Tuple([Schema.String, StoredJob])
+  ])
 })
 
 export const heldBy = command({
@@ -233,7 +242,15 @@ export const tick = command({
     readonly tickMs: string
     readonly standby: boolean
   }) => [request.leaseMs, request.retentionMs, request.tickMs, request.standby ? "1" : "0"],
-  reply: Schema.Tuple([Flag, Schema.FiniteFromString, Ids, Ids, Ids, Schema.Array(Schema.String)])
+  reply: Schema.Tuple([
+    Flag,
+    Schema.FiniteFromString,
+    Ids,
+    Ids,
+    Ids,
+    Schema.Array(Schema.String),
+    Schema.FiniteFromString
+  ])
 })
 
 export const leaveIdle = command({ name: "leave_idle", args: (worker: WorkerId) => [worker], reply: named("ok") })

@@ -2,7 +2,7 @@
  * What goes wrong between Muster and Redis, in words that are safe to show: no host, key, argument or credential.
  */
 import { StorageError } from "@muster/core/job/JobErrors"
-import { Data } from "effect"
+import { Data, Effect } from "effect"
 import { ReplyError } from "ioredis"
 
 /** A command was not done, or nobody knows whether it was. */
@@ -55,3 +55,16 @@ export const toStorageError =
   (operation: string) =>
   ({ cause, detail, unavailable }: RedisFailure): StorageError =>
     new StorageError({ operation, detail, unavailable, cause })
+
+/** Lets only the errors of a port out: a failure of Redis becomes a StorageError of the method it came from. */
+export const inMethod =
+  (port: string) =>
+  (method: string) =>
+  <A, E>(self: Effect.Effect<A, E | RedisFailure>): Effect.Effect<A, Exclude<E, RedisFailure> | StorageError> =>
+    Effect.mapError(self, (error) =>
+      error instanceof RedisFailure ? toStorageError(`${port}.${method}`)(error) : (error as Exclude<E, RedisFailure>)
+    )
+
+/** What Redis holds is not what was written there. */
+export const unexpected = (cause: unknown): RedisFailure =>
+  new RedisFailure({ detail: "Redis holds something unexpected", unavailable: false, cause })

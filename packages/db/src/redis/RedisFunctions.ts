@@ -5,7 +5,7 @@
 import { Context, Effect, Layer, Schema, Semaphore } from "effect"
 import * as Library from "./generated/Library.ts"
 import { Redis } from "./Redis.ts"
-import { RedisFailure } from "./RedisFailure.ts"
+import { RedisFailure, unexpected } from "./RedisFailure.ts"
 
 export interface FunctionCalls {
   /** Calls `muster_1_<name>` for a queue, given by the prefix of its keys. The reply is not checked. */
@@ -93,9 +93,6 @@ export const command =
     const decode = Schema.decodeUnknownEffect(options.reply)
     return (request: Request): Effect.Effect<Reply["Type"], RedisFailure> =>
       Effect.flatMap(functions.call(options.name, queue, options.args(request)), (reply) =>
-        Effect.mapError(
-          decode(reply),
-          (cause) => new RedisFailure({ detail: "Redis holds something unexpected", unavailable: false, cause })
-        )
+        Effect.mapError(decode(reply), unexpected)
       )
   }

@@ -5,11 +5,10 @@
 import { Name } from "@muster/core/Identifier"
 import { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
 import { asSubmitted, type Fence, type Job, type JobId, type JobStatus } from "@muster/core/job/Job"
-import { InvalidCursor, JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
+import { JobAlreadyExists, JobNotFound, LeaseLost, StorageError } from "@muster/core/job/JobErrors"
 import {
   type ClaimRequest,
   JobQueue,
-  type ListRequest,
   refuseDuplicates,
   Standing,
   type Submission,
@@ -17,15 +16,18 @@ import {
 } from "@muster/core/job/internal/JobQueue"
 import { longestPriorityStep, QueueSettings } from "@muster/core/job/QueueSettings"
 import { WorkerId } from "@muster/core/worker/Worker"
-import { Array, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Array, Duration, Effect, Layer, Schema } from "effect"
 import * as CoalescedCalls from "./CoalescedCalls.ts"
+import * as LogLimit from "./LogLimit.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as Inbox from "./Inbox.ts"
 import * as JobCommands from "./JobCommands.ts"
 import { Redis } from "./Redis.ts"
-import { RedisFailure, toStorageError } from "./RedisFailure.ts"
+import * as RedisArchiving from "./RedisArchiving.ts"
+import { inMethod, unexpected } from "./RedisFailure.ts"
 import { queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
 import * as RedisServer from "./RedisServer.ts"
+import * as RedisViews from "./RedisViews.ts"
 import { givenTo } from "./StoredJob.ts"
 import * as Settling from "./Settling.ts"
 
@@ -35,23 +37,11 @@ const perCall = 40
 const lookedAtPerCall = 100
 /** Text that one call takes of a batch, in characters, so that other calls need not wait long for it. */
 const textPerCall = 1024 * 1024
-/** Jobs that one call of `list` answers, and the calls after which a page is what was found. */
-const listedPerCall = 50
-const callsPerList = 8
-
 /** Whole milliseconds, as the functions take them; a longer time than any clock holds is that long. */
 const millis = (duration: Duration.Duration): string =>
   String(Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(Duration.toMillis(duration))))
 
-/** Names the method that a failure of Redis came from. */
-const storage =
-  (operation: string) =>
-  <A, E>(self: Effect.Effect<A, E | RedisFailure>): Effect.Effect<A, Exclude<E, RedisFailure> | StorageError> =>
-    Effect.mapError(self, (error) =>
-      error instanceof RedisFailure
-        ? toStorageError(`JobQueue.${operation}`)(error)
-        : (error as Exclude<E, RedisFailure>)
-    )
+const storage = inMethod("JobQueue")
 
 const refuse = (operation: string, detail: string): StorageError =>
   new StorageError({ operation: `JobQueue.${operation}`, detail, unavailable: false, cause: new Error(detail) })
@@ -102,6 +92,8 @@ const make = Effect.gen(function* () {
   const inbox = yield* Inbox.make(redis, queue)
   const functions = yield* CoalescedCalls.make(settling.calls, queue)
   const memory = yield* MemoryLimit.make(redis)
+  const limit = yield* LogLimit.make
+  const refuseWhenFull = Effect.andThen(memory.refuseWhenShort, limit.refuseWhenOverfull)
 
   const leaseMs = millis(settings.lease)
   const priorityStepMs = millis(settings.priorityStep)
@@ -120,13 +112,9 @@ const make = Effect.gen(function* () {
   const cancel = JobCommands.cancel(functions, queue)
   const retry = JobCommands.retry(functions, queue)
   const retryFailed = JobCommands.retryFailed(functions, queue)
-  const get = JobCommands.get(functions, queue)
-  const list = JobCommands.list(functions, queue)
-  const heldBy = JobCommands.heldBy(functions, queue)
   const giveBackAll = JobCommands.giveBackAll(functions, queue)
   const tick = JobCommands.tick(functions, queue)
   const ping = JobCommands.ping(functions, queue)
-  const attempts = JobCommands.attempts(functions, queue)
   const leaveIdle = JobCommands.leaveIdle(functions, queue)
   const setStanding = JobCommands.setStanding(functions, queue)
   const standings = JobCommands.standings(functions, queue)
@@ -176,30 +164,23 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const listPage = Effect.fnUntraced(function* (request: ListRequest) {
-    const jobs: Array<Job> = []
-    let cursor = request.cursor
-    for (let call = 0; call < callsPerList && jobs.length < request.limit; call++) {
-      const limit = Math.min(listedPerCall, request.limit - jobs.length)
-      const [why, next, ...found] = yield* list({ ...request, cursor, limit })
-      jobs.push(...found)
-      if (why === "end") return { jobs, next_cursor: null }
-      cursor = next
-      // Fewer than were asked for: the answer has grown large enough.
-      if (why === "full" && found.length < limit) break
-    }
-    return { jobs, next_cursor: cursor ?? null }
-  })
-
   const look = (operation: string, standby: boolean) =>
-    Effect.flatMap(tick({ ...bounds, standby }), ([more, forgotten, promoted, expired, lost, waiting]) =>
-      Effect.as(settling.settle(waiting), { promoted, expired, lost, forgotten, more: more === "1" })
-    ).pipe(Effect.tap(standby ? Effect.void : memory.look), storage(operation))
+    Effect.flatMap(tick({ ...bounds, standby }), ([more, forgotten, promoted, expired, lost, waiting, bytes]) => {
+      limit.note(bytes)
+      return Effect.as(settling.settle(waiting), { promoted, expired, lost, forgotten, more: more === "1" })
+    }).pipe(Effect.tap(standby ? Effect.void : memory.look), storage(operation))
 
   return JobQueue.of({
+    ...RedisViews.make(functions, queue),
+    ...RedisArchiving.make(functions, queue, {
+      priorityStepMs,
+      refuseWhenFull,
+      otherStep: (operation, noted) => otherStep(operation, noted, priorityStepMs)
+    }),
+
     submit: (id, request) =>
       Effect.flatMap(
-        Effect.andThen(memory.refuseWhenShort, submit({ ...JobCommands.written({ id, request }), priorityStepMs })),
+        Effect.andThen(refuseWhenFull, submit({ ...JobCommands.written({ id, request }), priorityStepMs })),
         (reply): Effect.Effect<{ readonly job: Job; readonly created: boolean }, JobAlreadyExists | StorageError> => {
           switch (reply[0]) {
             case "pending":
@@ -217,7 +198,7 @@ const make = Effect.gen(function* () {
 
     submitMany: Effect.fnUntraced(function* (jobs) {
       yield* refuseDuplicates(jobs)
-      yield* memory.refuseWhenShort
+      yield* refuseWhenFull
       const calls = inCalls(jobs)
       // A single call checks all of its jobs itself.
       for (const call of calls.length > 1 ? calls : []) {
@@ -245,10 +226,7 @@ const make = Effect.gen(function* () {
     setStanding: (worker, standing) => Effect.asVoid(storage("setStanding")(setStanding({ worker, standing }))),
 
     standings: Effect.flatMap(standings(), (stored) =>
-      Effect.mapError(
-        decodeStandings(Array.chunksOf(stored, 2)),
-        (cause) => new RedisFailure({ detail: "Redis holds something unexpected", unavailable: false, cause })
-      )
+      Effect.mapError(decodeStandings(Array.chunksOf(stored, 2)), unexpected)
     ).pipe(
       Effect.map((pairs): ReadonlyMap<WorkerId, Standing> => new Map(pairs)),
       storage("standings")
@@ -256,7 +234,7 @@ const make = Effect.gen(function* () {
 
     start: (fence) => heard("start", fence, start(fence)),
 
-    progress: (fence, said) => heard("progress", fence, progress({ fence, progress: said })),
+    progress: (fence, said) => heard("progress", fence, progress({ fence, progress: said, isEvent: !limit.isFull() })),
 
     complete: (fence, result) =>
       Effect.try({
@@ -316,24 +294,6 @@ const make = Effect.gen(function* () {
       }
     }, storage("retryFailed")),
 
-    get: (id) =>
-      Effect.map(get(id), (reply) => (reply[0] === "job" ? Option.some(reply[1]) : Option.none())).pipe(storage("get")),
-
-    attempts: (id) => storage("attempts")(Effect.map(attempts(id), Option.fromNullOr)),
-
-    list: (request) =>
-      request.cursor !== undefined && !/^[0-9]{1,16}$/.test(request.cursor)
-        ? Effect.fail(new InvalidCursor({ cursor: request.cursor }))
-        : storage("list")(listPage(request)),
-
-    heldBy: (workers) =>
-      Effect.forEach(Array.chunksOf(workers, lookedAtPerCall), (chunk) =>
-        Effect.map(heldBy(chunk), (held) => chunk.map((worker, at) => [worker, held[at] ?? []] as const))
-      ).pipe(
-        Effect.map((chunks): ReadonlyMap<WorkerId, ReadonlyArray<JobId>> => new Map(chunks.flat())),
-        storage("heldBy")
-      ),
-
     giveBackAll: Effect.fnUntraced(function* (worker) {
       const returned: Array<JobId> = []
       for (;;) {
@@ -350,7 +310,7 @@ const make = Effect.gen(function* () {
       reply[0] === "ok" ? Effect.void : Effect.fail(otherStep("ping", reply[1], priorityStepMs))
     ).pipe(
       Effect.andThen(memory.read),
-      Effect.andThen(memory.refuseWhenShort),
+      Effect.andThen(refuseWhenFull),
       storage("ping"),
       Effect.andThen(Effect.provideService(RedisServer.describe, Redis, redis)),
       Effect.asVoid

@@ -60,7 +60,7 @@ describe("migrations", () => {
       const url = Redacted.make(yield* freshDatabaseUrl)
       const server = Effect.suspend(() => Effect.provide(PgMigrations.run, Postgres.layer({ url }), { local: true }))
       const applied = yield* Effect.replicateEffect(server, 5, { concurrency: "unbounded" })
-      assert.deepStrictEqual(applied.flat(), ["registry", "kinds", "archive", "departed"])
+      assert.deepStrictEqual(applied.flat(), ["registry", "kinds", "archive", "worker_outbox", "departed", "webhooks"])
       assert.deepStrictEqual(yield* server, [])
     })
   )
@@ -93,7 +93,14 @@ describe("migrations", () => {
         const tables = yield* sql`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`
         assert.deepStrictEqual(tables, [{ tablename: "past_heartbeats" }])
         yield* sql`DROP TABLE past_heartbeats`
-        assert.deepStrictEqual(yield* PgMigrations.run, ["registry", "kinds", "archive", "departed"])
+        assert.deepStrictEqual(yield* PgMigrations.run, [
+          "registry",
+          "kinds",
+          "archive",
+          "worker_outbox",
+          "departed",
+          "webhooks"
+        ])
       }).pipe(Effect.provide(Postgres.layer({ url })))
     })
   )
@@ -120,7 +127,7 @@ describe("migrations", () => {
         yield* sql`INSERT INTO worker_status SELECT id, 'active', now() FROM workers`
         yield* sql`INSERT INTO last_heartbeats SELECT id FROM workers`
 
-        assert.deepStrictEqual(yield* PgMigrations.run, ["kinds", "archive", "departed"])
+        assert.deepStrictEqual(yield* PgMigrations.run, ["kinds", "archive", "worker_outbox", "departed", "webhooks"])
         const all = size + 1
         assert.deepStrictEqual(yield* workers.accepting(facts("a")), { active: all, registered: all })
         const onOne = facts("b", { requirements: { labels: { machine_id: "m-7" } } })

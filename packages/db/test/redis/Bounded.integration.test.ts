@@ -10,7 +10,6 @@ import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { Capabilities } from "@muster/core/worker/Worker"
 import * as Redis from "@muster/db/redis/Redis"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
-import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
 import { jobId, nonce, settings, StoreTime, worker } from "../../../core/test/job/QueueTest.ts"
 import * as RedisTime from "./RedisTime.ts"
@@ -53,7 +52,7 @@ it.live(
         RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(Redacted.make(url))))
       )
       const { begin, functions, most } = yield* Effect.provideContext(counted, connection)
-      const layer = Layer.merge(RedisJobQueue.layer, RedisTime.layer).pipe(
+      const layer = RedisTime.layer.pipe(
         Layer.provide(Layer.succeed(RedisFunctions.RedisFunctions, functions)),
         Layer.provide(Layer.succeedContext(connection)),
         Layer.provide(Layer.succeed(QueueSettings, { ...settings, tickInterval: Duration.days(1) }))

@@ -2,17 +2,10 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { stat, truncate } from "node:fs/promises"
-import { join } from "node:path"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
 import { claim, claimOne, jobNow, nonce, offer, submit, worker } from "../../../core/test/job/QueueTest.ts"
-import { eventually, queueOn, redisCli } from "./OwnRedis.ts"
-
-/** The file that Redis appends its writes to. */
-const appendFile = (url: string) =>
-  Effect.map(redisCli(url, ["CONFIG", "GET", "dir"]), (reply) =>
-    join((reply as ReadonlyArray<string>)[1]!, "appendonlydir", "appendonly.aof.1.incr.aof")
-  )
+import { appendFile, eventually, queueOn } from "./OwnRedis.ts"
 
 it.live(
   "fenceNeverReused: a claim that Redis has forgotten cannot end the attempt that has its number",

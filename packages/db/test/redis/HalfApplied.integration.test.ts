@@ -17,7 +17,6 @@ import * as JobCommands from "@muster/db/redis/JobCommands"
 import * as Redis from "@muster/db/redis/Redis"
 import type { RedisFailure } from "@muster/db/redis/RedisFailure"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
-import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as Settling from "@muster/db/redis/Settling"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
 import { jobId, settings, StoreTime, worker } from "../../../core/test/job/QueueTest.ts"
@@ -148,7 +147,7 @@ const part = (name: string) =>
   Effect.gen(function* () {
     const redis = yield* Redis.Redis
     const functions = yield* RedisFunctions.RedisFunctions
-    const context = yield* Layer.build(Layer.fresh(Layer.merge(RedisJobQueue.layer, RedisTime.layer))).pipe(
+    const context = yield* Layer.build(Layer.fresh(RedisTime.layer)).pipe(
       Effect.provideService(QueueSettings, { ...settings, name })
     )
     const prefix = RedisFunctions.queuePrefix(name)

@@ -13,7 +13,6 @@ import type { Requirements } from "@muster/core/job/Requirements"
 import type { Capabilities } from "@muster/core/worker/Worker"
 import * as Redis from "@muster/db/redis/Redis"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
-import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import { freshQueue } from "../../../../tools/servers/testServers.ts"
 import { jobId, settings, StoreTime, worker } from "../../../core/test/job/QueueTest.ts"
 import { byRank, queueState, type QueueState, violations } from "./QueueState.ts"
@@ -265,7 +264,7 @@ it.layer(shared)("heads", (it) => {
         calls.begin()
         yield* claimAll
       }).pipe(
-        Effect.provide(Layer.merge(RedisJobQueue.layer, RedisTime.layer)),
+        Effect.provide(RedisTime.layer),
         Effect.provideService(RedisFunctions.RedisFunctions, calls.functions),
         Effect.provideService(QueueSettings, { ...settings, name, retention: Duration.minutes(30) })
       )

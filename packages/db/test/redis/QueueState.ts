@@ -276,14 +276,15 @@ for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
   expect(id, "scheduled", status == "scheduled", has("scheduled", id))
   expect(id, "expiring", waits and expires_at, has("expiring", id))
   expect(id, "leases", held, has("leases", id))
-  expect(id, "finished", status and not waits and not held, has("finished", id))
+  expect(id, "finished and archived", false, has("finished", id) and has("archived", id))
+  expect(id, "finished or archived", status and not waits and not held, has("finished", id) or has("archived", id))
   expect(id, "failed", status == "failed", has("failed", id))
   expect(id, "the requests", true, there("request", id))
   if worker and worker ~= "" then
     expect(id, "held:" .. worker, held, redis.call("HEXISTS", prefix .. ":held:" .. worker, id) == 1)
   end
 end
-for _, index in ipairs({ "scheduled", "expiring", "leases", "finished", "failed" }) do
+for _, index in ipairs({ "scheduled", "expiring", "leases", "finished", "archived", "failed" }) do
   for _, id in ipairs(redis.call("ZRANGE", prefix .. ":" .. index, 0, -1)) do
     expect(id, index, has("jobs", id), true)
   end

@@ -4,8 +4,9 @@
  *
  * It adds nothing to the requests but the token, and repeats none: whoever calls knows what may be repeated.
  */
-import { Duration, Effect, Redacted, Schema } from "effect"
-import { HttpClient, type HttpClientError, HttpClientRequest } from "effect/http"
+import * as DurationText from "@muster/core/DurationText"
+import { Duration, Effect, Option, Redacted, Schema } from "effect"
+import { HttpClient, type HttpClientError, HttpClientRequest, UrlParams } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 
@@ -22,7 +23,7 @@ export interface ClientOptions {
   /** Where the server is, such as `http://127.0.0.1:3331`. */
   readonly baseUrl: string
   readonly token?: Redacted.Redacted | undefined
-  /** How long one answer may take; default 30 s. */
+  /** How long one answer may take, beyond what it was asked to wait; default 30 s. */
   readonly patience?: Duration.Duration | undefined
 }
 
@@ -40,6 +41,10 @@ const rootCause = (error: unknown): string => {
   return "code" in error && typeof error.code === "string" ? error.code : error.message
 }
 
+/** How long the server was asked to wait before it answers. */
+const askedWait = ({ urlParams }: HttpClientRequest.HttpClientRequest): Duration.Duration =>
+  Duration.millis(DurationText.parse(Option.getOrElse(UrlParams.getFirst(urlParams, "wait"), () => "0s")) ?? 0)
+
 /** A client for the server at `baseUrl`. Every call can fail with {@link ServerUnreachable}. */
 export const make = Effect.fnUntraced(function* ({ baseUrl, patience = Duration.seconds(30), token }: ClientOptions) {
   const url = withoutCredentials(baseUrl)
@@ -54,8 +59,11 @@ export const make = Effect.fnUntraced(function* ({ baseUrl, patience = Duration.
     HttpClient.mapRequest((request) =>
       token === undefined ? request : HttpClientRequest.bearerToken(request, Redacted.value(token))
     ),
-    HttpClient.transformResponse((response) =>
-      response.pipe(Effect.mapError(unreachable), Effect.timeoutOrElse({ duration: patience, orElse: () => silent }))
+    HttpClient.transform((response, request) =>
+      response.pipe(
+        Effect.mapError(unreachable),
+        Effect.timeoutOrElse({ duration: Duration.sum(patience, askedWait(request)), orElse: () => silent })
+      )
     )
   )
   return yield* HttpApiClient.makeWith(Api, { httpClient, baseUrl })

@@ -3,9 +3,12 @@
  * OpenAPI document are all derived from it.
  */
 import { HttpApi, OpenApi } from "effect/http-api"
+import { EventsApi } from "./EventsApi.ts"
 import { JobsApi } from "./JobsApi.ts"
 import { NothingUnasked } from "./NothingUnasked.ts"
+import { QueueApi } from "./QueueApi.ts"
 import { SystemApi } from "./SystemApi.ts"
+import { WebhooksApi } from "./WebhooksApi.ts"
 import { WorkersApi } from "./WorkersApi.ts"
 
 /** Everything wrong with a request is said at once, and what is not known is refused rather than ignored. */
@@ -37,6 +40,9 @@ const withToken = (document: Record<string, any>) => ({
 export class Api extends HttpApi.make("muster")
   .add(WorkersApi)
   .add(JobsApi)
+  .add(QueueApi)
+  .add(EventsApi)
+  .add(WebhooksApi)
   .add(SystemApi)
   .middleware(NothingUnasked)
   .annotate(HttpApi.PayloadParseOptions, strict)

@@ -4,10 +4,12 @@ import { IfUnmatchable, Job, JobErrorKind, JobId, JobRequest, JobStatus } from "
 import { Name } from "@muster/core/Identifier"
 import * as IsoTime from "@muster/core/IsoTime"
 import { JsonObject } from "@muster/core/Json"
+import { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Schema, SchemaTransformation } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { limit } from "./Limit.ts"
 import * as Problems from "./Problems.ts"
+import { Wait } from "./Wait.ts"
 
 const { fields } = JobRequest
 
@@ -82,7 +84,9 @@ export const jobsPerPage = { fallback: 50, maximum: 1_000 }
 export const JobPage = Schema.Struct({
   jobs: Schema.Array(Job),
   /** Where the next page starts; null when nothing follows. */
-  next_cursor: Schema.NullOr(Schema.String)
+  next_cursor: Schema.NullOr(Schema.String),
+  /** The archive is away: jobs that have left the queue are missing. */
+  incomplete: Schema.optionalKey(Schema.Literal(true))
 })
 
 /** Which failed jobs are meant: all of them, or those of which all that is said here holds. */
@@ -110,6 +114,16 @@ export class JobsApi extends HttpApiGroup.make("jobs")
       query: {
         status: Schema.optionalKey(JobStatus),
         service_required: Schema.optionalKey(Name),
+        worker_id: Schema.optionalKey(
+          WorkerId.annotate({ description: "Only jobs that this worker holds, or held last." })
+        ),
+        machine_id: Schema.optionalKey(
+          Name.annotate({ description: "The same of the workers that are registered on this machine now." })
+        ),
+        customer_id: Schema.optionalKey(Name),
+        workflow_id: Schema.optionalKey(Name),
+        created_from: Schema.optionalKey(Time.annotate({ description: "Only jobs submitted at this time or later." })),
+        created_before: Schema.optionalKey(Time.annotate({ description: "Only jobs submitted before this time." })),
         limit: limit(jobsPerPage),
         cursor: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
       },
@@ -119,9 +133,19 @@ export class JobsApi extends HttpApiGroup.make("jobs")
 
     HttpApiEndpoint.get("get", "/jobs/:id", {
       params: { id: JobId },
+      query: {
+        wait: Schema.optionalKey(
+          Wait.annotate({ description: "Answer when the job has ended, or after this time: `30s`, at most `5m`." })
+        )
+      },
       success: Answer,
-      error: [Problems.JobNotFound, ...Problems.commonOfStores]
-    }).annotate(OpenApi.Summary, "One job"),
+      error: [Problems.JobNotFound, Problems.TooManyStreams, ...Problems.commonOfStores]
+    })
+      .annotate(OpenApi.Summary, "One job, at once or at its end")
+      .annotate(
+        OpenApi.Description,
+        "With `wait`, its `status` says whether it has ended: if not, the time is over, or the server stops; ask again."
+      ),
 
     HttpApiEndpoint.get("attempts", "/jobs/:id/attempts", {
       params: { id: JobId },

@@ -4,6 +4,7 @@
  * the typed client catches `WorkerAlreadyExists` as if the use case ran in its own process.
  */
 import { JobId } from "@muster/core/job/Job"
+import { WebhookId } from "@muster/core/webhook/Webhook"
 import { InstanceId, WorkerId } from "@muster/core/worker/Worker"
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
@@ -71,6 +72,24 @@ export class NotMatchable extends HttpApiError.Problem<NotMatchable>()(
   "NotMatchable",
   kind("NotMatchable", 409, "No registered worker could run the job"),
   { ...members("NotMatchable"), service_required: Schema.String }
+) {}
+
+export class WebhookNotFound extends HttpApiError.Problem<WebhookNotFound>()(
+  "WebhookNotFound",
+  kind("WebhookNotFound", 404, "Webhook not found"),
+  { ...members("WebhookNotFound"), id: WebhookId }
+) {}
+
+export class WebhookAlreadyExists extends HttpApiError.Problem<WebhookAlreadyExists>()(
+  "WebhookAlreadyExists",
+  kind("WebhookAlreadyExists", 409, "Webhook already exists"),
+  { ...members("WebhookAlreadyExists"), id: WebhookId }
+) {}
+
+export class TooManyWebhooks extends HttpApiError.Problem<TooManyWebhooks>()(
+  "TooManyWebhooks",
+  kind("TooManyWebhooks", 409, "Too many webhooks"),
+  { ...members("TooManyWebhooks"), limit: Schema.Int }
 ) {}
 
 export class InvalidCursor extends HttpApiError.Problem<InvalidCursor>()(
@@ -153,6 +172,13 @@ export class StoreUnavailable extends HttpApiError.Problem<StoreUnavailable>()(
   "StoreUnavailable",
   kind("StoreUnavailable", 503, "A store is unavailable"),
   { ...members("StoreUnavailable"), retry_after_s: Schema.Int }
+) {}
+
+/** The server keeps as many requests open as it takes. */
+export class TooManyStreams extends HttpApiError.Problem<TooManyStreams>()(
+  "TooManyStreams",
+  kind("TooManyStreams", 503, "Too many open streams"),
+  { ...members("TooManyStreams"), retry_after_s: Schema.Int }
 ) {}
 
 /** Problems that any route answers, whatever it does. */

@@ -27,7 +27,21 @@ const Figures = Schema.Struct({
       short_in_s: Schema.NullOr(Schema.Int)
     })
   ),
-  log: Schema.NullOr(Schema.Struct({ entries: Schema.Int, bytes: Schema.Int, limit_bytes: Schema.Int }))
+  log: Schema.NullOr(
+    Schema.Struct({
+      entries: Schema.Int,
+      bytes: Schema.Int,
+      limit_bytes: Schema.Int,
+      lag_ms: Schema.NullOr(Schema.Finite)
+    })
+  ),
+  archive: Schema.NullOr(
+    Schema.Struct({
+      jobs_behind: Schema.NullOr(Schema.Int),
+      behind_ms: Schema.Finite,
+      error: Schema.NullOr(Schema.String)
+    })
+  )
 })
 
 const told = {

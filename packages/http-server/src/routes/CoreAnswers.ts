@@ -4,6 +4,7 @@
  */
 import type { InvalidStateTransition } from "@muster/core/InvalidStateTransition"
 import type * as JobErrors from "@muster/core/job/JobErrors"
+import type * as WebhookErrors from "@muster/core/webhook/WebhookErrors"
 import type * as WorkerErrors from "@muster/core/worker/WorkerErrors"
 import { Clock, Effect } from "effect"
 import type { HttpServerResponse } from "effect/http"
@@ -38,6 +39,12 @@ const problems = {
     new Problems.InvalidRequest({ detail: message, errors: [{ path: `jobs[${index}].id`, message }] }),
   NotMatchable: ({ message, service_required }: JobErrors.NotMatchable) =>
     new Problems.NotMatchable({ detail: message, service_required }),
+  WebhookNotFound: ({ id, message }: WebhookErrors.WebhookNotFound) =>
+    new Problems.WebhookNotFound({ detail: message, id }),
+  WebhookAlreadyExists: ({ id, message }: WebhookErrors.WebhookAlreadyExists) =>
+    new Problems.WebhookAlreadyExists({ detail: message, id }),
+  TooManyWebhooks: ({ limit, message }: WebhookErrors.TooManyWebhooks) =>
+    new Problems.TooManyWebhooks({ detail: message, limit }),
   InvalidCursor: ({ message }: JobErrors.InvalidCursor) => new Problems.InvalidCursor({ detail: message })
 }
 
@@ -52,8 +59,13 @@ const isRefusal = (error: Refusal | Technical): error is Refusal => error._tag i
 const retryAfterSeconds = 2
 const quietMillis = 5_000
 
+const storeOf = ({ _tag, operation }: Technical): string => {
+  if (_tag !== "StorageError") return "the registry of workers"
+  return operation.startsWith("JobArchive.") ? "the archive of finished jobs" : "the job queue"
+}
+
 const unavailable = (error: Technical) => {
-  const store = error._tag === "StorageError" ? "the job queue" : "the registry of workers"
+  const store = storeOf(error)
   return new Problems.StoreUnavailable({
     // Also true of a queue that is full.
     detail: `${store} cannot serve this now; send the request again later`,

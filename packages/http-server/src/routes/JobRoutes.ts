@@ -6,7 +6,9 @@ import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 import { JobKnown, jobsPerPage, JobStored, type JobSubmission } from "../contract/JobsApi.ts"
+import { answer } from "../ProblemAnswer.ts"
 import * as CoreAnswers from "./CoreAnswers.ts"
+import { atEnd } from "./JobEnds.ts"
 import * as Stores from "./Stores.ts"
 
 const fromWire = (submission: JobSubmission): JobUseCases.Submission => {
@@ -35,8 +37,15 @@ export const layer = HttpApiBuilder.group(
           withStores
         ),
       list: ({ query }) =>
-        JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(answered, withStores),
-      get: ({ params }) => JobQueries.getJob(params.id).pipe(asJob, answered, withStores),
+        JobQueries.listJobs({ ...query, limit: query.limit ?? jobsPerPage.fallback }).pipe(
+          Effect.map(({ incomplete, ...page }) => (incomplete ? { ...page, incomplete } : page)),
+          answered,
+          withStores
+        ),
+      get: ({ params, query }) =>
+        query.wait === undefined
+          ? JobQueries.getJob(params.id).pipe(asJob, answered, withStores)
+          : atEnd(params.id, query.wait).pipe(asJob, Effect.catchTag("TooManyStreams", answer), answered, withStores),
       attempts: ({ params }) =>
         JobQueries.getJobAttempts(params.id).pipe(
           Effect.map((attempts) => ({ attempts })),

@@ -156,7 +156,7 @@ export interface ClassPage {
 
 /** Where a waiting job stands. */
 export interface Place {
-  /** Waiting jobs that workers which match would be given before it. */
+  /** Waiting jobs that workers which match would be given before it; 0 while it is scheduled. */
   readonly ahead: number
   /** There are too many classes to count: it is at least so many. */
   readonly at_least: boolean

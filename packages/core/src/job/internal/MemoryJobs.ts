@@ -15,8 +15,9 @@ import {
   type Job,
   type JobError,
   type JobId,
-  JobRequest,
+  type JobRequest,
   type JobStatus,
+  requestOf,
   type Progress
 } from "../Job.ts"
 import type { QueueSettings } from "../QueueSettings.ts"
@@ -50,10 +51,6 @@ export interface Entry extends WaitingLines.Waiter {
 
 type FinalStatus = "completed" | "failed" | "cancelled" | "expired"
 type Change = Partial<Omit<Job, "id">>
-
-/** The request that a job was. */
-const requestOf = (job: Job): JobRequest =>
-  Object.fromEntries(Object.keys(JobRequest.fields).map((name) => [name, job[name as keyof JobRequest]])) as JobRequest
 
 /** `tell` is given each event, within the step that makes it. */
 export const make = (settings: QueueSettings, tell: (event: NewEvent, now: number) => void) => {

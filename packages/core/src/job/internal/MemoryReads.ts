@@ -3,7 +3,8 @@ import { Clock, DateTime, Effect, Option } from "effect"
 import type { MemoryLog } from "../../event/internal/MemoryEventLog.ts"
 import type { JobId } from "../Job.ts"
 import { InvalidCursor } from "../JobErrors.ts"
-import type { ClassDepth, JobQueue, ListRequest, Place } from "./JobQueue.ts"
+import type { ClassDepth, JobQueue, Place } from "./JobQueue.ts"
+import { isAskedFor } from "./ListFilter.ts"
 import type { Entry, MemoryJobs } from "./MemoryJobs.ts"
 import * as PastAttempts from "./PastAttempts.ts"
 import type { Line } from "./WaitingLines.ts"
@@ -16,20 +17,6 @@ type Reads = Pick<
   "get" | "observe" | "attempts" | "list" | "heldBy" | "place" | "counts" | "classes"
 >
 
-/** Whether a list that asks for this has the job. */
-const isAskedFor = ({ job }: Entry, request: ListRequest): boolean => {
-  const { created_before, created_from, customer_id, service_required, status, workers, workflow_id } = request
-  return (
-    (status === undefined || job.status === status) &&
-    (service_required === undefined || job.service_required === service_required) &&
-    (customer_id === undefined || job.customer_id === customer_id) &&
-    (workflow_id === undefined || job.workflow_id === workflow_id) &&
-    (workers === undefined || (job.worker_id !== null && workers.includes(job.worker_id))) &&
-    (created_from === undefined || DateTime.isGreaterThanOrEqualTo(job.created_at, created_from)) &&
-    (created_before === undefined || DateTime.isLessThan(job.created_at, created_before))
-  )
-}
-
 export const make = (jobs: MemoryJobs, log: MemoryLog["Service"], countUnarchived: () => number | null): Reads => {
   const { entries, waiting } = jobs
   const found = (id: JobId) => Option.fromUndefinedOr(entries.get(id))
@@ -38,7 +25,8 @@ export const make = (jobs: MemoryJobs, log: MemoryLog["Service"], countUnarchive
     const { status } = entry.job
     if (status !== "pending" && status !== "scheduled") return Option.none()
     return Option.some({
-      ahead: waiting.countAhead(entry),
+      // One that is scheduled stands in no line, whichever it stood in before.
+      ahead: status === "pending" ? waiting.countAhead(entry) : 0,
       at_least: false,
       due_at: entry.due === null ? null : DateTime.makeUnsafe(entry.due),
       avoids: jobs.avoidedBy(entry, now)
@@ -74,7 +62,7 @@ export const make = (jobs: MemoryJobs, log: MemoryLog["Service"], countUnarchive
         const before = cursor === undefined ? Infinity : Number(cursor)
         if (cursor !== undefined && !/^[0-9]{1,16}$/.test(cursor)) return Effect.fail(new InvalidCursor({ cursor }))
         const asked = [...entries.values()]
-          .filter((entry) => entry.sequence < before && isAskedFor(entry, request))
+          .filter((entry) => entry.sequence < before && isAskedFor(entry.job, request))
           .toSorted((a, b) => b.sequence - a.sequence)
         const page = asked.slice(0, limit)
         return Effect.succeed({

@@ -4,7 +4,7 @@
  */
 import { Clock, DateTime, Duration, Effect } from "effect"
 import type { MemoryLog } from "../../event/internal/MemoryEventLog.ts"
-import { isFinished, isHeld, type JobError, type JobId } from "../Job.ts"
+import { isFinished, isHeld, type JobError } from "../Job.ts"
 import type { QueueSettings } from "../QueueSettings.ts"
 import type { JobQueue, TickReport } from "./JobQueue.ts"
 import type { Entry, MemoryJobs } from "./MemoryJobs.ts"
@@ -13,12 +13,19 @@ import * as PastAttempts from "./PastAttempts.ts"
 /** Jobs that one tick changes at most. */
 export const tickBound = 40
 
-interface Found {
-  readonly promoted: Array<JobId>
-  readonly expired: Array<JobId>
-  readonly lost: Array<JobId>
-  forgotten: number
+/** In the order in which one tick looks after them. */
+const phases = ["lost", "expired", "promoted", "forgotten"] as const
+
+interface Duty {
+  readonly entry: Entry
+  readonly phase: (typeof phases)[number]
+  /** Since when, in ms. */
+  readonly at: number
 }
+
+/** When a job ended, in ms. */
+const endOf = ({ job: { finished_at } }: Entry): number =>
+  finished_at === null ? 0 : DateTime.toEpochMillis(finished_at)
 
 export const make = (settings: QueueSettings, jobs: MemoryJobs, log: MemoryLog["Service"]) => {
   const leaseMs = Duration.toMillis(settings.lease)
@@ -39,33 +46,24 @@ export const make = (settings: QueueSettings, jobs: MemoryJobs, log: MemoryLog["
     jobs.fail(entry, now, error, retry)
   }
 
-  const mayForget = ({ archived, job: { finished_at } }: Entry, now: number): boolean =>
-    finished_at !== null && DateTime.toEpochMillis(finished_at) + retentionMs <= now && (archived || !isArchived)
+  /** Since when time asks something of this job, in ms, and what; undefined when it does not now. */
+  const duty = (entry: Entry, now: number): Duty | undefined => {
+    const { archived, due, job, lease } = entry
+    const dueAt = (phase: Duty["phase"], at: number): Duty | undefined => (at <= now ? { entry, phase, at } : undefined)
+    if (isFinished(job.status))
+      return isArchived && !archived ? undefined : dueAt("forgotten", endOf(entry) + retentionMs)
+    if (isHeld(job.status)) return lease === null || now < reapFrom ? undefined : dueAt("lost", lease.until)
+    if (job.expires_at !== null && jobs.isExpired(entry, now)) {
+      return dueAt("expired", DateTime.toEpochMillis(job.expires_at))
+    }
+    return due === null ? undefined : dueAt("promoted", due)
+  }
 
-  /** Does the one thing that time asks of this job now, if any. */
-  const look = (entry: Entry, now: number, found: Found): boolean => {
-    const { job } = entry
-    if (isFinished(job.status)) {
-      if (!mayForget(entry, now)) return false
-      jobs.forget(entry)
-      found.forgotten++
-      return true
-    }
-    if (isHeld(job.status)) {
-      if (entry.lease === null || entry.lease.until > now || now < reapFrom) return false
-      lose(entry, now)
-      found.lost.push(job.id)
-      return true
-    }
-    if (jobs.isExpired(entry, now)) {
-      jobs.expire(entry, now)
-      found.expired.push(job.id)
-      return true
-    }
-    if (entry.due === null || entry.due > now) return false
-    jobs.promote(entry, now)
-    found.promoted.push(job.id)
-    return true
+  const act = ({ entry, phase }: Duty, now: number): void => {
+    if (phase === "lost") lose(entry, now)
+    else if (phase === "expired") jobs.expire(entry, now)
+    else if (phase === "promoted") jobs.promote(entry, now)
+    else jobs.forget(entry)
   }
 
   const tick = Effect.map(Clock.currentTimeMillis, (now): TickReport => {
@@ -75,21 +73,25 @@ export const make = (settings: QueueSettings, jobs: MemoryJobs, log: MemoryLog["
     lastTick = now
     jobs.idle.tick(now)
     jobs.waiting.tick(now)
-    const found: Found = { promoted: [], expired: [], lost: [], forgotten: 0 }
-    let changes = 0
-    for (const entry of [...jobs.entries.values()]) {
-      if (changes === tickBound) break
-      if (look(entry, now, found)) changes++
-    }
+    // Found before anything changes, so that no job changes twice.
+    const duties = [...jobs.entries.values()]
+      .flatMap((entry) => duty(entry, now) ?? [])
+      .toSorted((a, b) => phases.indexOf(a.phase) - phases.indexOf(b.phase) || a.at - b.at)
+      .slice(0, tickBound)
+    for (const one of duties) act(one, now)
     if (!isArchived) log.trim(null, now)
-    return { ...found, more: changes === tickBound }
+    const done = (wanted: Duty["phase"]) => duties.flatMap(({ entry, phase }) => (phase === wanted ? entry.job.id : []))
+    return {
+      promoted: done("promoted"),
+      expired: done("expired"),
+      lost: done("lost"),
+      forgotten: done("forgotten").length,
+      more: duties.length === tickBound
+    }
   })
 
   const unarchived = (): ReadonlyArray<Entry> =>
     [...jobs.entries.values()].filter(({ archived, job }) => !archived && isFinished(job.status))
-
-  const endedAt = ({ job: { finished_at } }: Entry): number =>
-    finished_at === null ? 0 : DateTime.toEpochMillis(finished_at)
 
   const archiving: Pick<JobQueue["Service"], "keepForArchive" | "unarchived" | "markArchived"> = {
     keepForArchive: Effect.sync(() => {
@@ -99,7 +101,7 @@ export const make = (settings: QueueSettings, jobs: MemoryJobs, log: MemoryLog["
     unarchived: (limit) =>
       Effect.sync(() =>
         unarchived()
-          .toSorted((a, b) => endedAt(a) - endedAt(b))
+          .toSorted((a, b) => endOf(a) - endOf(b))
           .slice(0, limit)
           .map(({ job, past, sequence }) => ({
             position: String(sequence),
@@ -112,7 +114,7 @@ export const make = (settings: QueueSettings, jobs: MemoryJobs, log: MemoryLog["
       Effect.sync(() => {
         for (const { finished_at, id } of ends) {
           const entry = jobs.entries.get(id)
-          if (entry !== undefined && endedAt(entry) === DateTime.toEpochMillis(finished_at)) entry.archived = true
+          if (entry !== undefined && endOf(entry) === DateTime.toEpochMillis(finished_at)) entry.archived = true
         }
       })
   }

@@ -1,13 +1,16 @@
 /**
- * The registry and its heartbeats in memory. Both ports look at one state, as the two tables of a database would:
+ * The registry, its heartbeats and its outbox in memory. The ports look at one state, as the tables of a database would:
  * the checks of the scheduler need workers and beats in one atomic step.
  */
 import { Clock, Context, DateTime, Duration, Effect, Layer, Option } from "effect"
 import { matches } from "../../job/Matching.ts"
+import { canonical } from "../../Json.ts"
 import { type NewWorker, Worker, type WorkerId, type WorkerStatus } from "../Worker.ts"
 import { LiveTwin, WorkerAlreadyExists, WorkerNotFound } from "../WorkerErrors.ts"
 import { HeartbeatStore } from "./HeartbeatStore.ts"
 import * as MemoryGroups from "./MemoryGroups.ts"
+import * as MemoryOutbox from "./MemoryOutbox.ts"
+import type { WorkerOutbox } from "./WorkerOutbox.ts"
 import { WorkerRepository } from "./WorkerRepository.ts"
 
 interface Row {
@@ -20,14 +23,19 @@ class Rows extends Context.Service<Rows, Map<WorkerId, Row>>()("@muster/core/wor
 
 const lastBeat = (row: Row): number | undefined => row.beats.at(-1)
 
-const moveTo = (row: Row, status: WorkerStatus, now: number): Worker => {
-  row.worker = new Worker({ ...row.worker, status, status_changed_at: DateTime.makeUnsafe(now) })
-  return row.worker
-}
+/** Whether a worker is another instance or offers something else than before. */
+const differs = (worker: Worker, before: Worker): boolean => canonical(worker) !== canonical(before)
 
 const makeRepository = Effect.gen(function* () {
   const rows = yield* Rows
   const groups = MemoryGroups.make(rows)
+  const { tell } = yield* MemoryOutbox.MemoryOutbox
+
+  const moveTo = (row: Row, status: WorkerStatus, now: number): Worker => {
+    row.worker = new Worker({ ...row.worker, status, status_changed_at: DateTime.makeUnsafe(now) })
+    tell("worker.status", row.worker, now)
+    return row.worker
+  }
 
   const moveAll = (from: WorkerStatus, to: WorkerStatus, when: (row: Row, now: number) => boolean) =>
     Effect.map(Clock.currentTimeMillis, (now) =>
@@ -52,7 +60,9 @@ const makeRepository = Effect.gen(function* () {
       const last_heartbeat_at = DateTime.makeUnsafe(beat)
       return Effect.fail(new LiveTwin({ id: next.id, instance_id: known, last_heartbeat_at }))
     }
+    const before = row.worker
     row.worker = new Worker({ ...row.worker, ...next })
+    if (differs(row.worker, before)) tell("worker.updated", row.worker, now)
     groups.came(row.worker)
     if (another) moveTo(row, "pending", now)
     return Effect.succeed(row.worker)
@@ -72,6 +82,7 @@ const makeRepository = Effect.gen(function* () {
         })
         rows.set(worker.id, { worker: stored, beats: [] })
         groups.came(stored)
+        tell("worker.registered", stored, now)
         return Effect.succeed(stored)
       }),
 
@@ -89,10 +100,21 @@ const makeRepository = Effect.gen(function* () {
           .slice(0, limit)
       ),
 
+    onMachine: (machine_id) =>
+      Effect.sync(() =>
+        [...rows.values()]
+          .flatMap(({ worker }) => (worker.machine_id === machine_id ? [worker.id] : []))
+          .toSorted()
+          .slice(0, 1_000)
+      ),
+
     remove: (id) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const row = rows.get(id)
-        if (row !== undefined) groups.left(row, now)
+        if (row !== undefined) {
+          groups.left(row, now)
+          tell("worker.unregistered", row.worker, now)
+        }
         return rows.delete(id)
       }),
 
@@ -134,10 +156,12 @@ const makeRepository = Effect.gen(function* () {
       }),
 
     setStanding: (id, standing) =>
-      Effect.sync(() => {
+      Effect.map(Clock.currentTimeMillis, (now) => {
         const row = rows.get(id)
         if (row === undefined) return Option.none()
+        const { standing: before } = row.worker
         row.worker = new Worker({ ...row.worker, standing })
+        if (standing !== before) tell("worker.standing", row.worker, now)
         return Option.some(row.worker)
       }),
 
@@ -213,8 +237,9 @@ const makeHeartbeats = Effect.gen(function* () {
   })
 })
 
-/** Both ports on one fresh state. */
-export const layer: Layer.Layer<WorkerRepository | HeartbeatStore> = Layer.mergeAll(
+/** All three ports on one fresh state. */
+export const layer: Layer.Layer<WorkerRepository | HeartbeatStore | WorkerOutbox> = Layer.mergeAll(
   Layer.effect(WorkerRepository, makeRepository),
-  Layer.effect(HeartbeatStore, makeHeartbeats)
-).pipe(Layer.provide(Layer.sync(Rows, () => new Map())))
+  Layer.effect(HeartbeatStore, makeHeartbeats),
+  MemoryOutbox.port
+).pipe(Layer.provide([Layer.sync(Rows, () => new Map()), MemoryOutbox.layer]))

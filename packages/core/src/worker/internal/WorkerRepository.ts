@@ -72,6 +72,9 @@ export class WorkerRepository extends Context.Service<
     /** Workers by id. */
     readonly list: (request: ListWorkers) => Effect.Effect<ReadonlyArray<Worker>, RepositoryError>
 
+    /** The workers on a machine, by id; the first 1,000. */
+    readonly onMachine: (machine_id: string) => Effect.Effect<ReadonlyArray<WorkerId>, RepositoryError>
+
     /** Removes a worker and its heartbeats, and remembers for a day that it was there; `false` when there was none. */
     readonly remove: (id: WorkerId) => Effect.Effect<boolean, RepositoryError>
 
