@@ -5,7 +5,6 @@
 import { NodeServices } from "@effect/platform-node"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as FolderAssetStore from "@muster/connectors/assets/FolderAssetStore"
-import { AssetStore } from "@muster/core/connector/AssetStore"
 import type { Connector, ConnectorJob, ConnectorServices, RunningConnector } from "@muster/core/connector/Connector"
 import type { ConnectorFailure, FailureKind } from "@muster/core/connector/ConnectorFailure"
 import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
@@ -130,13 +129,17 @@ export const suite = (name: string, subject: Subject) =>
     test("runs a job to its end, and says how far it is without going back", (running) =>
       Effect.gen(function* () {
         const told: Array<Progress> = []
-        const result = yield* running.process(jobOf(subject.quick), (progress) => Effect.sync(() => void told.push(progress)))
+        const result = yield* running.process(jobOf(subject.quick), (progress) =>
+          Effect.sync(() => void told.push(progress))
+        )
         assert.deepStrictEqual(JSON.parse(JSON.stringify(result)), result, "the result is JSON")
         const percents = told.map(({ percent }) => percent)
-        assert.deepStrictEqual(percents, percents.toSorted((a, b) => a - b))
+        assert.deepStrictEqual(
+          percents,
+          percents.toSorted((a, b) => a - b)
+        )
         assert.isTrue(percents.every((percent) => percent >= 0 && percent <= 100))
-      })
-    )
+      }))
 
     test("runs several jobs at once", (running) =>
       Effect.asVoid(
@@ -144,8 +147,7 @@ export const suite = (name: string, subject: Subject) =>
           Array.from({ length: 3 }, () => running.process(jobOf(subject.quick), ignoreProgress)),
           { concurrency: 3 }
         )
-      )
-    )
+      ))
 
     test("stops the work of its service when it is interrupted, and no other work", (running, service) =>
       Effect.gen(function* () {
@@ -155,16 +157,14 @@ export const suite = (name: string, subject: Subject) =>
         yield* eventually("one work is left", () => service.running() === 1)
         yield* Fiber.interrupt(second)
         yield* eventually("none is left", () => service.running() === 0)
-      })
-    )
+      }))
 
     test("refuses a payload that nobody could run, and sends nothing", (running, service) =>
       Effect.gen(function* () {
         const failure = yield* Effect.flip(running.process(jobOf(subject.invalid), ignoreProgress))
         assert.strictEqual(failure.kind, "InvalidPayload")
         assert.strictEqual(service.running(), 0)
-      })
-    )
+      }))
 
     for (const how of ["down", "hanging", "failing", "html", "unauthorized"] as const) {
       const expected = subject.failures?.[how]
@@ -178,8 +178,7 @@ export const suite = (name: string, subject: Subject) =>
           const failure = yield* Effect.flip(running.process(jobOf(subject.quick), ignoreProgress))
           assert.include(kinds, failure.kind, failure.message)
           for (const secret of subject.secrets ?? []) assert.notInclude(`${sick.message} ${failure.message}`, secret)
-        })
-      )
+        }))
     }
 
     it.live("leaves no connection open behind its scope", () =>
@@ -196,6 +195,3 @@ export const suite = (name: string, subject: Subject) =>
       }).pipe(Effect.scoped)
     )
   })
-
-/** The asset store that a test's connectors use. */
-export const assets = AssetStore

@@ -1,5 +1,5 @@
 /** How assets are called: by job, attempt and content, so that no two contents share a name. */
-import { type Asset, AssetFileName } from "@muster/core/connector/Asset"
+import { type Asset, AssetFileName, AssetType } from "@muster/core/connector/Asset"
 import type { AssetContent } from "@muster/core/connector/AssetStore"
 import { JobId } from "@muster/core/job/Job"
 import { Schema } from "effect"
@@ -13,10 +13,17 @@ const jobs = "jobs"
 const inputs = "inputs"
 
 const isFileName = Schema.is(AssetFileName)
+const isType = Schema.is(AssetType)
 const isJobId = Schema.is(JobId)
 
+/** What was only called a file is what its content is. */
+const typeOf = (type: Asset["type"], content_type: string): Asset["type"] => {
+  const [family = ""] = content_type.split("/")
+  return type === "file" && isType(family) ? family : type
+}
+
 const assetOf = (type: Asset["type"], folder: string, file_name: string, spooled: Spooled): Asset => ({
-  type,
+  type: typeOf(type, spooled.content_type),
   file_name,
   file_path: `${folder}/${file_name}`,
   content_type: spooled.content_type,

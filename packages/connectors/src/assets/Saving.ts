@@ -11,11 +11,6 @@ export const largestFile = 4 * 1024 * 1024 * 1024
 
 const asFailure = (error: AssetFailed) => new ConnectorFailure({ kind: "AssetFailed", message: error.message })
 
-const typeOf = (content_type: string | undefined, fallback: AssetType): AssetType => {
-  const [family] = (content_type ?? "").split("/")
-  return family === "image" || family === "video" || family === "audio" || family === "text" ? family : fallback
-}
-
 type Of = Pick<ConnectorJob, "id" | "attempt">
 
 /** Keeps content that is there. */
@@ -46,8 +41,10 @@ export const saveUrl = Effect.fnUntraced(
       file.content,
       (failure) => new AssetFailed({ detail: failure.message, cause: failure })
     )
-    const type = typeOf(file.content_type, fallback)
-    return yield* Effect.mapError(store.save({ job, type, content, content_type: file.content_type }), asFailure)
+    return yield* Effect.mapError(
+      store.save({ job, type: "file", content, content_type: file.content_type }),
+      asFailure
+    )
   },
   Effect.retry({
     times: 2,
