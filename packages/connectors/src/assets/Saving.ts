@@ -29,11 +29,7 @@ export const saveBytes = Effect.fnUntraced(function* (
  * anew, and nothing else is done twice.
  */
 export const saveUrl = Effect.fnUntraced(
-  function* (
-    job: Of,
-    url: string,
-    fallback: AssetType = "file"
-  ): Effect.fn.Return<Asset, ConnectorFailure, AssetStore | RemoteFiles> {
+  function* (job: Of, url: string): Effect.fn.Return<Asset, ConnectorFailure, AssetStore | RemoteFiles> {
     const store = yield* AssetStore
     const files = yield* RemoteFiles
     const file = yield* files.open(url, { maxBytes: largestFile })

@@ -76,8 +76,8 @@ const fetchFile = Effect.fnUntraced(function* (
     )
     const { location } = response.headers
     if (response.status >= 300 && response.status < 400 && location !== undefined) {
-      if (!URL.canParse(location, url)) return yield* invalid(`${name} redirects to what is no URL`)
-      url = new URL(location, url)
+      if (!URL.canParse(location, url.href)) return yield* invalid(`${name} redirects to what is no URL`)
+      url = new URL(location, url.href)
       if (!/^https?:$/.test(url.protocol)) return yield* invalid(`${name} redirects to ${url.protocol}`)
       continue
     }
