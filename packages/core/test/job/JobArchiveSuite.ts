@@ -54,7 +54,7 @@ const event = (ms: number, over: Partial<Event> = {}): Event => ({
 
 const cursorAt = (ms: number, log = "log1") => EventCursor.make({ log, ms, seq: 0, index: 0 })
 
-export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): void =>
+export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): void => {
   describe(`JobArchive (${name})`, () => {
     const test = (title: string, body: Effect.Effect<unknown, unknown, JobArchive>) =>
       it.effect(title, () => Effect.provide(body, layer, { local: true }), 30_000)
@@ -236,3 +236,4 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
       })
     )
   })
+}
