@@ -271,6 +271,19 @@ layer(Stores.layer, { timeout: "60 seconds", excludeTestServices: true })("the h
         assert.strictEqual((yield* get("before-7")).job.status, "completed")
         assert.strictEqual((yield* submit(client, "before-7")).job.status, "completed")
         assert.strictEqual((yield* Effect.flip(submit(client, "before-7", { other: 1 })))._tag, "JobAlreadyExists")
+        // One that failed starts over from the archive, and its attempts are counted on.
+        yield* submit(client, "failing", { fail: "Rejected" })
+        const failing = { params: { id: JobId.make("failing") } }
+        const isForgotten = Effect.map(client.jobs.retry(failing), ({ job }) => job.attempt)
+        yield* eventually("failing is archived", archivedIds(queue), (found) => found.includes("failing"))
+        assert.strictEqual(yield* eventually("retried", isForgotten, (attempt) => attempt === 1), 1)
+        yield* eventually("fails again", get("failing"), ({ job }) => job.status === "failed" && job.attempt === 2)
+        const { attempts } = yield* client.jobs.attempts(failing)
+        assert.deepStrictEqual(
+          attempts.map(({ attempt, outcome }) => [attempt, outcome]),
+          [1, 2].map((attempt) => [attempt, "failed"])
+        )
+
         const listed: Array<string> = []
         let cursor: string | null | undefined
         while (cursor !== null) {

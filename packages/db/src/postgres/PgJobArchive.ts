@@ -36,9 +36,9 @@ const isoOfEnd = ({ finished_at }: Job): string => (finished_at === null ? "" : 
 /** No name is empty, so the empty text stands for none: the client sends no array in which all may be null. */
 const orEmpty = (name: string | null | undefined): string => name ?? ""
 
-/** A position is the time of the submit in µs, or more: by as much as the clock of the queue was ever set back. */
+/** A position is the time of the submit in µs, or more: by as much as the clock of the queue was set back shortly before. */
 const positionAt = (at: DateTime.Utc): string => String(DateTime.toEpochMillis(at) * 1_000)
-const mostAhead = Duration.hours(1)
+const mostAhead = Duration.seconds(10)
 
 /** One end of each job: a statement cannot store two of the same. */
 const latest = (jobs: ReadonlyArray<FinishedJob>): ReadonlyArray<FinishedJob> => {
