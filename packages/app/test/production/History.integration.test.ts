@@ -280,8 +280,8 @@ layer(Stores.layer, { timeout: "60 seconds", excludeTestServices: true })("the h
         yield* eventually("fails again", get("failing"), ({ job }) => job.status === "failed" && job.attempt === 2)
         const { attempts } = yield* client.jobs.attempts(failing)
         assert.deepStrictEqual(
-          attempts.map(({ attempt, outcome }) => [attempt, outcome]),
-          [1, 2].map((attempt) => [attempt, "failed"])
+          attempts.map(({ attempt, outcome }) => `${attempt} ${outcome}`),
+          ["1 failed", "2 failed"]
         )
 
         const listed: Array<string> = []
