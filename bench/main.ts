@@ -13,10 +13,12 @@ interface Bench {
 }
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  archive: () => import("./archive.ts"),
   claims: () => import("./claims.ts"),
   classes: () => import("./classes.ts"),
   dispatch: () => import("./dispatch.ts"),
   explain: () => import("./explain.ts"),
+  events: () => import("./events.ts"),
   heartbeats: () => import("./heartbeats.ts"),
   memory: () => import("./memory.ts"),
   scheduler: () => import("./scheduler.ts"),

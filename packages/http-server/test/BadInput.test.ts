@@ -155,6 +155,9 @@ layer(server())("bad input", (it) => {
         ["/jobs?limit=1001", ["limit"]],
         ["/jobs?status=done&service_required=", ["service_required", "status"]],
         [`/jobs?cursor=${"9".repeat(300)}`, ["cursor"]],
+        ["/jobs?worker_id=a%20b&machine_id=&customer_id=a/b", ["customer_id", "machine_id", "worker_id"]],
+        ["/jobs?created_from=yesterday&created_before=2026-02-30T00:00:00Z", ["created_before", "created_from"]],
+        ["/jobs?worker=w&workflow_id=f&workflow_id=g", ["worker", "workflow_id"]],
         ["/workers/w/heartbeats?limit=-5", ["limit"]],
         ["/workers/w?verbose&b=1", ["b", "verbose"]],
         ["/health?x=1", ["x"]]

@@ -144,6 +144,30 @@ layer(server())("the routes of jobs", (it) => {
     })
   )
 
+  it.effect("list jobs by what they are for, who held them, and when they came", () =>
+    Effect.gen(function* () {
+      const old = yield* submit({ service_required: "filtered", customer_id: "c-1" })
+      const { job } = (yield* ask("GET", `/jobs/${old}`)).json
+      const machine_id = "filter-machine"
+      yield* ask("POST", "/workers", {
+        body: { id: "filter-worker", region: "eu", capacity: 1, metadata: { machine_id } }
+      })
+      const flow = yield* submit({ service_required: "filtered", workflow_id: "f-1" })
+      const list = (query: string) =>
+        Effect.map(ask("GET", `/jobs?service_required=filtered&${query}`), ({ json }) =>
+          json.jobs.map(({ id }: { id: string }) => id)
+        )
+      assert.deepStrictEqual(yield* list("customer_id=c-1"), [old])
+      assert.deepStrictEqual(yield* list("workflow_id=f-1"), [flow])
+      assert.deepStrictEqual(yield* list("customer_id=c-1&workflow_id=f-1"), [])
+      assert.deepStrictEqual(yield* list(`created_from=${job.created_at}`), [flow, old])
+      assert.deepStrictEqual(yield* list(`created_before=${job.created_at}`), [])
+      assert.deepStrictEqual(yield* list("worker_id=filter-worker"), [])
+      const onMachine = (yield* ask("GET", `/jobs?machine_id=${machine_id}`)).json
+      assert.deepStrictEqual(onMachine, { jobs: [], next_cursor: null })
+    })
+  )
+
   it.effect("show a job and cancel it once and for all", () =>
     Effect.gen(function* () {
       const id = yield* submit()

@@ -83,6 +83,19 @@ describe("muster job", () => {
         ],
         { concurrency: 2 }
       )
+      const past = ["--created-before", "2020-01-01T00:00:00Z"]
+      const none = yield* operate([
+        "job",
+        "list",
+        "--customer-id",
+        "nobody",
+        "--worker",
+        "w",
+        "--machine",
+        "m",
+        ...past
+      ])
+      assert.deepStrictEqual(none, { code: 0, stdout: "", stderr: "no jobs\n" })
       assert.match(all.stdout, /^ID +STATUS.*\nj-2 .*\nj-1 .*\n$/)
       assert.strictEqual(field(rest.stdout, "jobs", "0", "id"), "j-1")
       assert.strictEqual(field(rest.stdout, "next_cursor"), null)

@@ -67,8 +67,8 @@ export class EventFeed extends Context.Service<
 
     /**
      * What becomes of a job: its state, and then each event, until it has ended. Of progress that was not taken yet only
-     * the newest is given; transitions are never left out but for a new `State`. Ends whatever disconnects meanwhile, but begins only while the stores
-     * are there.
+     * the newest is given; transitions are never left out but for a new `State`. Ends whatever disconnects meanwhile,
+     * but begins only while the stores are there.
      */
     readonly watch: (id: JobId) => Stream.Stream<JobChange, JobNotFound | StorageError>
 

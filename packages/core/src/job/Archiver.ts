@@ -6,6 +6,7 @@
  */
 import { Clock, DateTime, Duration, Effect, Layer, Ref } from "effect"
 import { type EventCursor, positionOf } from "../event/EventCursor.ts"
+import type { Event } from "../event/Event.ts"
 import { EventLog } from "../event/internal/EventLog.ts"
 import { EventSettings } from "../event/EventSettings.ts"
 import { recurring } from "../Recurring.ts"
@@ -14,9 +15,10 @@ import { type ArchiverReport, ArchiverState } from "./ArchiverState.ts"
 import { JobArchive } from "./internal/JobArchive.ts"
 import { JobQueue } from "./internal/JobQueue.ts"
 
-/** What is stored in one step of the archive. */
-const jobsPerStep = 250
-const eventsPerStep = 1_000
+/** What is stored in one step of the archive, about: each step waits for a disk. A job has some four events. */
+const jobsPerStep = 1_000
+const eventsPerStep = 4_000
+const eventsPerPage = 1_000
 
 /** How long the server that works keeps the others from it after its last round. */
 const hold = Duration.seconds(10)
@@ -61,9 +63,9 @@ const drainJobs = Effect.fnUntraced(function* (until: number) {
 })
 
 /** What the log has after a cursor; all it has when it does not go on from there. */
-const readLog = Effect.fnUntraced(function* (cursor: EventCursor | null) {
+const readPage = Effect.fnUntraced(function* (cursor: EventCursor | null) {
   const log = yield* EventLog
-  const limit = eventsPerStep
+  const limit = eventsPerPage
   const fromStart = Effect.flatMap(log.start, (after) => log.read({ after, limit }))
   if (cursor === null) return yield* fromStart
   return yield* log.read({ after: cursor, limit }).pipe(
@@ -77,13 +79,26 @@ const readLog = Effect.fnUntraced(function* (cursor: EventCursor | null) {
   )
 })
 
+/** The same, as many pages as are stored in one step. */
+const readLog = Effect.fnUntraced(function* (cursor: EventCursor | null) {
+  const events: Array<Event> = []
+  let position = cursor
+  while (events.length < eventsPerStep) {
+    const page = yield* readPage(position)
+    for (const event of page.events) events.push(event)
+    position = page.position
+    if (page.events.length < eventsPerPage) break
+  }
+  return { events, position }
+})
+
 /** Archives what happened after the archive's cursor, some of it; says whether to look for more at once. */
 export const archiveEvents = Effect.fnUntraced(function* () {
   const archive = yield* JobArchive
   const from = yield* archive.cursor
   yield* say(() => ({ events_archived_to: from }))
   const { events, position } = yield* readLog(from)
-  if (position === from) return false
+  if (position === null || position === from) return false
   // How far a job is matters while it runs.
   const kept = events.filter(({ type }) => type !== "job.progress")
   if (!(yield* archive.storeEvents({ from, to: position, events: kept }))) return true

@@ -1,5 +1,5 @@
 /** Reading jobs, those that run and those that are history alike. */
-import { Effect, Option } from "effect"
+import { Effect, Option, Struct } from "effect"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
 import type { WorkerId } from "../worker/Worker.ts"
 import type { ListRequest } from "./internal/JobQueue.ts"
@@ -37,8 +37,7 @@ const workersMeant = Effect.fnUntraced(function* ({ machine_id, worker_id }: Job
 
 /** A page of jobs, newest first. */
 export const listJobs = Effect.fn("JobQueries.listJobs")(function* (request: JobListRequest) {
-  const { machine_id: _machine, worker_id: _worker, ...rest } = request
   const workers = yield* workersMeant(request)
   if (workers?.length === 0) return { jobs: [], next_cursor: null, incomplete: false }
-  return yield* JobHistory.listJobs({ ...rest, workers })
+  return yield* JobHistory.listJobs({ ...Struct.omit(request, ["machine_id", "worker_id"]), workers })
 })

@@ -25,7 +25,8 @@ const saveInterval = Duration.seconds(10)
 const pauseAfter = Effect.fnUntraced(function* (failures: number, asked: Duration.Duration | null) {
   const { firstPause, longestAskedPause, longestPause } = yield* WebhookSettings
   const doubled = Duration.times(firstPause, 2 ** Math.min(failures, 30))
-  const ours = Duration.times(Duration.min(doubled, longestPause), 0.5 + (yield* Random.next) / 2)
+  const longest = Duration.toMillis(Duration.min(doubled, longestPause))
+  const ours = Duration.millis(Math.ceil(longest * (0.5 + (yield* Random.next) / 2)))
   return asked === null ? ours : Duration.max(ours, Duration.min(asked, longestAskedPause))
 })
 

@@ -3,7 +3,9 @@
  * worker inside the server calls the use cases directly.
  */
 import { Context, Effect, Layer, Schema } from "effect"
-import type { Ports } from "../Ports.ts"
+import type { JobQueue } from "../job/internal/JobQueue.ts"
+import type { HeartbeatStore } from "./internal/HeartbeatStore.ts"
+import type { WorkerRepository } from "./internal/WorkerRepository.ts"
 import type { Worker, WorkerId, WorkerRegistration, WorkerUpdate } from "./Worker.ts"
 import type { InvalidConfiguration, LiveTwin, WorkerAlreadyExists, WorkerNotFound } from "./WorkerErrors.ts"
 import * as WorkerUseCases from "./WorkerUseCases.ts"
@@ -20,6 +22,9 @@ export class RegistryRefused extends Schema.TaggedError<RegistryRefused>(
 
 type Refusal = InvalidConfiguration | RegistryUnreachable | RegistryRefused
 
+/** What the use cases of a worker stand on. */
+type Stores = WorkerRepository | HeartbeatStore | JobQueue
+
 export class RegistryAccess extends Context.Service<
   RegistryAccess,
   {
@@ -31,10 +36,10 @@ export class RegistryAccess extends Context.Service<
   }
 >()("@muster/core/worker/RegistryAccess") {
   /** Straight to the use cases, for a worker that lives inside the server. */
-  static readonly layerLocal: Layer.Layer<RegistryAccess, never, Ports> = Layer.effect(
+  static readonly layerLocal: Layer.Layer<RegistryAccess, never, Stores> = Layer.effect(
     RegistryAccess,
     Effect.gen(function* () {
-      const ports = Effect.provideContext(yield* Effect.context<Ports>())
+      const ports = Effect.provideContext(yield* Effect.context<Stores>())
       const unreachable = (cause: Error) => Effect.fail(new RegistryUnreachable({ message: cause.message, cause }))
       const refused = (cause: Error) => Effect.fail(new RegistryRefused({ message: cause.message }))
       return RegistryAccess.of({

@@ -22,6 +22,10 @@ const attempt = (number: number, over: Partial<Attempt> = {}): Attempt => ({
   ...over
 })
 
+/** The position of a job that was submitted at a time in ms, and the time of a position. */
+const place = (ms: number): string => String(DateTime.toEpochMillis(at(ms)) * 1_000)
+const timeOf = (position: string): number => Number(position) / 1_000 - DateTime.toEpochMillis(at(0))
+
 /** A job that was submitted and ended, at a time in ms each. */
 export const finished = (
   id: string,
@@ -29,7 +33,7 @@ export const finished = (
   over: Partial<Job> = {},
   attempts: ReadonlyArray<Attempt> = [attempt(1)]
 ): FinishedJob => ({
-  position: String(position),
+  position: place(position),
   job: {
     ...asSubmitted(JobId.make(id), request({ service_required: "simulation" }), "pending", at(position)),
     status: "completed",
@@ -54,7 +58,7 @@ const event = (ms: number, over: Partial<Event> = {}): Event => ({
 
 const cursorAt = (ms: number, log = "log1") => EventCursor.make({ log, ms, seq: 0, index: 0 })
 
-export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): void =>
+export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): void => {
   describe(`JobArchive (${name})`, () => {
     const test = (title: string, body: Effect.Effect<unknown, unknown, JobArchive>) =>
       it.effect(title, () => Effect.provide(body, layer, { local: true }), 30_000)
@@ -144,16 +148,16 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
         )
         yield* archive.store(jobs.toReversed())
         const list = (request: Omit<ArchivedRequest, "limit">, limit = 100) =>
-          Effect.map(archive.list({ ...request, limit }), (found) => found.map(({ position }) => Number(position)))
+          Effect.map(archive.list({ ...request, limit }), (found) => found.map(({ position }) => timeOf(position)))
         const expected = (meant: (n: number) => boolean) => Array.from({ length: 48 }, (_, n) => 47 - n).filter(meant)
         assert.deepStrictEqual(
           yield* list({}),
           expected(() => true)
         )
         assert.deepStrictEqual(yield* list({}, 5), [47, 46, 45, 44, 43])
-        assert.deepStrictEqual(yield* list({ cursor: "44" }, 3), [43, 42, 41])
-        assert.deepStrictEqual(yield* list({ cursor: "44", from: "42" }), [43, 42])
-        assert.deepStrictEqual(yield* list({ from: "99" }), [])
+        assert.deepStrictEqual(yield* list({ cursor: place(44) }, 3), [43, 42, 41])
+        assert.deepStrictEqual(yield* list({ cursor: place(44), from: place(42) }), [43, 42])
+        assert.deepStrictEqual(yield* list({ from: place(99) }), [])
         assert.deepStrictEqual(
           yield* list({ status: "failed" }),
           expected((n) => n % 4 === 1)
@@ -236,3 +240,4 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
       })
     )
   })
+}

@@ -36,6 +36,10 @@ const isoOfEnd = ({ finished_at }: Job): string => (finished_at === null ? "" : 
 /** No name is empty, so the empty text stands for none: the client sends no array in which all may be null. */
 const orEmpty = (name: string | null | undefined): string => name ?? ""
 
+/** A position is the time of the submit in µs, or more: by as much as the clock of the queue was set back shortly before. */
+const positionAt = (at: DateTime.Utc): string => String(DateTime.toEpochMillis(at) * 1_000)
+const mostAhead = Duration.seconds(10)
+
 /** One end of each job: a statement cannot store two of the same. */
 const latest = (jobs: ReadonlyArray<FinishedJob>): ReadonlyArray<FinishedJob> => {
   const known = new Map<JobId, FinishedJob>()
@@ -133,8 +137,19 @@ const make = Effect.gen(function* () {
       ...(workflow_id === undefined ? [] : [sql`a.workflow_id = ${workflow_id}`]),
       ...(cursor === undefined ? [] : [sql`a.position < ${cursor}::text::bigint`]),
       ...(from === undefined ? [] : [sql`a.position >= ${from}::text::bigint`]),
-      ...(created_from === undefined ? [] : [sql`a.created_at >= ${iso(created_from)}::text::timestamptz`]),
-      ...(created_before === undefined ? [] : [sql`a.created_at < ${iso(created_before)}::text::timestamptz`])
+      // The bound on positions lets the index find where to begin and end.
+      ...(created_from === undefined
+        ? []
+        : [
+            sql`a.created_at >= ${iso(created_from)}::text::timestamptz`,
+            sql`a.position >= ${positionAt(created_from)}::text::bigint`
+          ]),
+      ...(created_before === undefined
+        ? []
+        : [
+            sql`a.created_at < ${iso(created_before)}::text::timestamptz`,
+            sql`a.position < ${positionAt(DateTime.addDuration(created_before, mostAhead))}::text::bigint`
+          ])
     ]
     const ofWorkers = workers === undefined ? sql`` : sql`CROSS JOIN unnest(${workers}::text[]) AS w (worker_id)`
     return sql`

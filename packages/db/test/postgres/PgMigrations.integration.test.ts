@@ -144,4 +144,22 @@ describe("migrations", () => {
       }).pipe(Effect.provide(registryAt(url)))
     })
   )
+
+  it.effect("find the kinds of workers of which none says its machine", () =>
+    Effect.gen(function* () {
+      const url = yield* freshDatabaseUrl
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient
+        const workers = yield* WorkerRepository
+        yield* firstMigration
+        yield* sql`
+          INSERT INTO workers (id, region, capacity, capabilities, job_types, unhealthy_job_types)
+          VALUES ('one', 'eu-1', 1, '{"job_types": ["a"]}', ARRAY['a'], '{}')`
+        yield* sql`INSERT INTO worker_status VALUES ('one', 'active', now())`
+        yield* sql`INSERT INTO last_heartbeats VALUES ('one')`
+        yield* PgMigrations.run
+        assert.deepStrictEqual(yield* workers.accepting(facts("a")), { active: 1, registered: 1 })
+      }).pipe(Effect.provide(registryAt(url)))
+    })
+  )
 })

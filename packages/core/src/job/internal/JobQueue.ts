@@ -103,8 +103,8 @@ export interface ListRequest {
 /** A job with its place in lists. */
 export interface Placed {
   /**
-   * Decimal, up to 16 digits: rises with the time of the submit, also over the loss of a store, so that one order holds
-   * over queue and archive.
+   * Decimal, up to 16 digits: the time of the submit in µs, or a little more when many come at once or the clock is set
+   * back. It rises from submit to submit, also over the loss of a store, so that one order holds over queue and archive.
    */
   readonly position: string
   readonly job: Job

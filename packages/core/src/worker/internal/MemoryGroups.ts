@@ -2,102 +2,151 @@
 import { DateTime, Duration } from "effect"
 import { onMachine, signatureOf } from "../CapabilitySignature.ts"
 import type { Capabilities, Worker, WorkerId } from "../Worker.ts"
-import {
-  type GroupId,
-  rememberedAtMost,
-  rememberedFor,
-  textOf,
-  type WorkerGlimpse,
-  type WorkerGroup
-} from "../WorkerGroup.ts"
+import { type GroupId, rememberedAtMost, rememberedFor, type WorkerGlimpse, type WorkerGroup } from "../WorkerGroup.ts"
 import type { Wanted } from "./WorkerRepository.ts"
 
+/** All workers of one kind share it. */
 interface Kind {
+  readonly name: string
   readonly text: string
-  /** Where the worker is; not part of its kind. */
-  readonly machine: string
-  /** What all of the kind offer. */
+  /** What they offer, without the machine. */
   readonly offer: Capabilities
+  /** How many workers are of it, gone ones included. */
+  workers: number
+}
+
+interface Placed {
+  readonly kind: Kind
+  readonly machine: string
 }
 
 /** What is remembered of a worker, registered or gone. */
 interface Known {
   readonly worker: Worker
   readonly beats: ReadonlyArray<number>
-  /** When it was unregistered, in ms; undefined while it is registered. */
-  readonly goneAt?: number
+}
+
+interface Gone extends Known, Placed {
+  /** When it was unregistered, in ms. */
+  readonly at: number
 }
 
 const remembered = Duration.toMillis(Duration.fromInputUnsafe(rememberedFor))
 
-const kindOf = (capabilities: Capabilities): Kind => {
-  const { machine, text } = signatureOf(capabilities)
-  return { text, machine, offer: JSON.parse(text) }
-}
+/** Short, for it is made for every worker at every look. */
+const keyOf = ({ kind, machine, standing, status, unhealthy_job_types: types }: GroupId): string =>
+  `${kind} ${status} ${standing} ${types.length} ${types.join(" ")} ${machine ?? ""}`
 
-const glimpseOf = ({ beats, goneAt, worker }: Known, group: GroupId): WorkerGlimpse => {
+/** Equal sets are one group, in whatever order they were said. */
+const inOrder = (types: ReadonlyArray<string>): ReadonlyArray<string> => (types.length < 2 ? types : types.toSorted())
+
+const groupOf = ({ worker }: Known, { kind, machine }: Placed, machines: ReadonlySet<string>): GroupId => ({
+  kind: kind.name,
+  machine: machines.has(machine) ? machine : null,
+  status: worker.status,
+  standing: worker.standing,
+  unhealthy_job_types: inOrder(worker.unhealthy_job_types)
+})
+
+const groupOfGone = ({ kind, machine }: Placed, machines: ReadonlySet<string>): GroupId => ({
+  kind: kind.name,
+  machine: machines.has(machine) ? machine : null,
+  status: "gone",
+  standing: "open",
+  unhealthy_job_types: []
+})
+
+const glimpseOf = (group: GroupId, { beats, worker }: Known, since: DateTime.Utc): WorkerGlimpse => {
   const beat = beats.at(-1)
+  const { kind, machine, standing, status, unhealthy_job_types } = group
   return {
-    ...group,
+    ...{ kind, machine, standing, status, unhealthy_job_types },
     id: worker.id,
     capacity: worker.capacity,
     machine_id: worker.machine_id,
     last_heartbeat_at: beat === undefined ? null : DateTime.makeUnsafe(beat),
-    status_changed_at: goneAt === undefined ? worker.status_changed_at : DateTime.makeUnsafe(goneAt)
+    status_changed_at: since
   }
 }
 
 export const make = (rows: ReadonlyMap<WorkerId, Known>) => {
-  const kinds = new Map<WorkerId, Kind>()
+  const kinds = new Map<string, Kind>()
+  const placed = new Map<WorkerId, Placed>()
   // In the order in which they went.
-  const gone = new Map<WorkerId, Known & { readonly kind: Kind }>()
+  const gone = new Map<WorkerId, Gone>()
+  let names = 0
 
-  const groupOf = ({ goneAt, worker }: Known, kind: Kind, machines: ReadonlySet<string>): GroupId => ({
-    kind: kind.text,
-    machine: machines.has(kind.machine) ? kind.machine : null,
-    status: goneAt === undefined ? worker.status : "gone",
-    standing: goneAt === undefined ? worker.standing : "open",
-    unhealthy_job_types: goneAt === undefined ? worker.unhealthy_job_types : []
-  })
+  const enter = (capabilities: Capabilities): Placed => {
+    const { machine, text } = signatureOf(capabilities)
+    const kind = kinds.get(text) ?? { name: `k${++names}`, text, offer: JSON.parse(text), workers: 0 }
+    kind.workers++
+    kinds.set(text, kind)
+    return { kind, machine }
+  }
 
-  function* all(now: number): Generator<readonly [known: Known, kind: Kind]> {
+  const leave = ({ kind }: Placed): void => {
+    kind.workers--
+    if (kind.workers === 0) kinds.delete(kind.text)
+  }
+
+  const forget = (id: WorkerId): void => {
+    const known = gone.get(id)
+    if (known === undefined) return
+    gone.delete(id)
+    leave(known)
+  }
+
+  /** Visits every worker with its group. */
+  const visit = (
+    machines: ReadonlyArray<string>,
+    now: number,
+    each: (group: GroupId, known: Known, kind: Kind, since: DateTime.Utc) => void
+  ): void => {
+    const named = new Set(machines)
     for (const [id, known] of rows) {
-      const kind = kinds.get(id)
-      if (kind !== undefined) yield [known, kind]
+      const place = placed.get(id)
+      if (place !== undefined) each(groupOf(known, place, named), known, place.kind, known.worker.status_changed_at)
     }
     for (const known of gone.values()) {
-      if (known.goneAt !== undefined && known.goneAt > now - remembered) yield [known, known.kind]
+      if (known.at > now - remembered) {
+        each(groupOfGone(known, named), known, known.kind, DateTime.makeUnsafe(known.at))
+      }
     }
   }
 
   return {
     /** A worker was stored, or stored again. */
     came: ({ capabilities, id }: Worker): void => {
-      kinds.set(id, kindOf(capabilities))
-      gone.delete(id)
+      const before = placed.get(id)
+      placed.set(id, enter(capabilities))
+      if (before !== undefined) leave(before)
+      forget(id)
     },
 
-    left: (known: Known, now: number): void => {
-      const { id } = known.worker
-      const kind = kinds.get(id)
-      kinds.delete(id)
-      if (kind !== undefined) gone.set(id, { ...known, kind, goneAt: now })
-      for (const [oldest, { goneAt = now }] of gone) {
-        if (goneAt > now - remembered && gone.size <= rememberedAtMost) break
-        gone.delete(oldest)
+    left: ({ beats, worker }: Known, now: number): void => {
+      const place = placed.get(worker.id)
+      if (place === undefined) return
+      placed.delete(worker.id)
+      gone.set(worker.id, { ...place, worker, beats, at: now })
+      for (const [oldest, { at }] of gone) {
+        if (at > now - remembered && gone.size <= rememberedAtMost) break
+        forget(oldest)
       }
     },
 
     groups: (machines: ReadonlyArray<string>, now: number): ReadonlyArray<WorkerGroup> => {
-      const named = new Set(machines)
-      const found = new Map<string, WorkerGroup>()
-      for (const [known, kind] of all(now)) {
-        const group = groupOf(known, kind, named)
-        const text = textOf(group)
-        const capabilities = onMachine(kind.offer, group.machine ?? "")
-        found.set(text, { ...group, capabilities, workers: (found.get(text)?.workers ?? 0) + 1 })
-      }
-      return [...found.values()]
+      const found = new Map<string, { readonly group: GroupId; readonly kind: Kind; workers: number }>()
+      visit(machines, now, (group, _, kind) => {
+        const key = keyOf(group)
+        const before = found.get(key)
+        if (before === undefined) found.set(key, { group, kind, workers: 1 })
+        else before.workers++
+      })
+      return [...found.values()].map(({ group, kind, workers }) => ({
+        ...group,
+        capabilities: onMachine(kind.offer, group.machine ?? ""),
+        workers
+      }))
     },
 
     glimpses: (
@@ -105,17 +154,15 @@ export const make = (rows: ReadonlyMap<WorkerId, Known>) => {
       wanted: ReadonlyArray<Wanted>,
       now: number
     ): ReadonlyArray<WorkerGlimpse> => {
-      const named = new Set(machines)
-      const left = new Map(wanted.map((group) => [textOf(group), group.limit]))
+      const left = new Map(wanted.map((group) => [keyOf(group), group.limit]))
       const found: Array<WorkerGlimpse> = []
-      for (const [known, kind] of all(now)) {
-        const group = groupOf(known, kind, named)
-        const text = textOf(group)
-        const room = left.get(text) ?? 0
-        if (room === 0) continue
-        left.set(text, room - 1)
-        found.push(glimpseOf(known, group))
-      }
+      visit(machines, now, (group, known, _, since) => {
+        const key = keyOf(group)
+        const room = left.get(key) ?? 0
+        if (room === 0) return
+        left.set(key, room - 1)
+        found.push(glimpseOf(group, known, since))
+      })
       return found
     }
   }

@@ -33,13 +33,14 @@ export const kinds = Effect.gen(function* () {
     const last = offers.at(-1)
     if (last === undefined) break
     after = last.id
+    // Empty for null: the driver finds no type for a list of nulls.
     const keys = offers.map(({ capabilities }) => CapabilityKey.keysOf(capabilities))
     yield* sql`
-      UPDATE worker_status s SET capability_key = k.capability_key, machine_key = k.machine_key
+      UPDATE worker_status s SET capability_key = k.capability_key, machine_key = nullif(k.machine_key, '')
       FROM unnest(
         ${offers.map(({ id }) => id)}::text[],
         ${keys.map(({ capability_key }) => capability_key)}::text[],
-        ${keys.map(({ machine_key }) => machine_key)}::text[]
+        ${keys.map(({ machine_key }) => machine_key ?? "")}::text[]
       ) AS k (worker_id, capability_key, machine_key)
       WHERE s.worker_id = k.worker_id`
   }
