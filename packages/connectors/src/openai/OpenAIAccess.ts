@@ -1,0 +1,182 @@
+/**
+ * The OpenAI API by its official package, as connectors use it: every call that costs is taken from the shared budget
+ * first and is made once; interrupting it aborts the request. The connections go with the scope.
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Undici from "@effect/platform-node/Undici"
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { Clock, DateTime, Duration, Effect, Redacted, Schedule, Schema, type Scope, Stream } from "effect"
+import OpenAI from "openai"
+import * as HttpService from "../protocol/HttpService.ts"
+import { HttpClientRequest } from "effect/http"
+import { accepted, ofError, ofSaid, type Refusal, saidIn } from "./OpenAIFailure.ts"
+import type { Account } from "./OpenAISettings.ts"
+import * as SharedBudget from "./SharedBudget.ts"
+
+/** What each call of the package is given. */
+export interface CallOptions {
+  readonly signal: AbortSignal
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+type Run<A> = (client: OpenAI, options: CallOptions) => Promise<A>
+
+export interface OpenAIAccess {
+  /** A call that costs, decoded. `key` lets a provider that knows such keys see that it was asked the same before. */
+  readonly paid: <A, I>(key: string, schema: Schema.Codec<A, I>, run: Run<unknown>) => Effect.Effect<A, Refusal>
+  /** The same, answered in parts, each of which comes within the timeout. */
+  readonly streamed: <A, I>(
+    key: string,
+    schema: Schema.Codec<A, I>,
+    run: Run<AsyncIterable<unknown>>
+  ) => Stream.Stream<A, Refusal>
+  /** A call that costs nothing and may be made again. */
+  readonly free: <A, I>(schema: Schema.Codec<A, I>, run: Run<unknown>) => Effect.Effect<A, ConnectorFailure>
+  /** Fails when nothing could be asked with this key now. */
+  readonly health: Effect.Effect<void, ConnectorFailure>
+}
+
+/** The client has no timeout of its own. */
+const never = 2_147_483_647
+const between = Schedule.jittered(Schedule.exponential("250 millis"))
+
+/** A fetch whose connections end with the scope. */
+const scopedFetch = Effect.map(
+  NodeHttpClient.makeDispatcherOptions({ headersTimeout: 0, bodyTimeout: 0 }),
+  (dispatcher) =>
+    async (url: string | URL | Request, init: RequestInit = {}) => {
+      // A form of the platform is nothing that Undici's own fetch knows.
+      const form = init.body instanceof FormData ? new Response(init.body) : undefined
+      const headers = new Headers(init.headers)
+      if (form !== undefined) headers.set("content-type", form.headers.get("content-type") ?? "")
+      const body = form === undefined ? init.body : new Uint8Array(await form.arrayBuffer())
+      const request = { ...init, headers: Object.fromEntries(headers), body, dispatcher } as Undici.RequestInit
+      return (await Undici.fetch(url as string | URL, request)) as unknown as Response
+    }
+)
+
+/** The JSON of the list of models, as far as anybody here cares. */
+const Models = Schema.Struct({ data: Schema.Array(Schema.Unknown) })
+
+/** What a refused HTTP request to the API means. */
+export const failureOf = ({ body, headers, now, status }: HttpService.HttpRefusal): ConnectorFailure =>
+  ofSaid(
+    saidIn(body, status, (name) => headers[name]),
+    now
+  )
+
+/** A request with the credentials of an account. */
+export const authorized =
+  (account: Account) =>
+  (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest =>
+    HttpClientRequest.bearerToken(request, account.apiKey).pipe(
+      HttpClientRequest.setHeaders({
+        ...(account.organization === null ? {} : { "openai-organization": account.organization }),
+        ...(account.project === null ? {} : { "openai-project": account.project })
+      })
+    )
+
+/** The API by plain HTTP. */
+export const http = (account: Account) =>
+  HttpService.make({ name: "OpenAI", timeout: account.timeout, maxRetries: account.maxRetries, failureOf })
+
+/** Whether the key is good and the API answers: asks for the list of models, which costs nothing. */
+export const health = (account: Account, service: HttpService.HttpService): Effect.Effect<void, ConnectorFailure> =>
+  Effect.asVoid(service.json(authorized(account)(HttpClientRequest.get(`${account.baseUrl}/models`)), Models))
+
+export const make = Effect.fnUntraced(function* (account: Account) {
+  const fetch = yield* scopedFetch
+  const budget = yield* SharedBudget.make(account.budget)
+  const plain = yield* http(account)
+  const client = new OpenAI({
+    apiKey: Redacted.value(account.apiKey),
+    adminAPIKey: null,
+    webhookSecret: null,
+    organization: account.organization,
+    project: account.project,
+    baseURL: account.baseUrl,
+    fetch,
+    timeout: never,
+    maxRetries: 0,
+    logLevel: "off"
+  })
+
+  const refusalOf = (error: unknown) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(ofError(error, DateTime.makeUnsafe(now))))
+
+  const timedOut = Effect.suspend(() =>
+    Effect.fail(
+      accepted(
+        new ConnectorFailure({
+          kind: "Timeout",
+          message: `OpenAI did not answer within ${Duration.format(account.timeout)}`
+        })
+      )
+    )
+  )
+
+  /** One request, until its answer begins or, where it is not streamed, has ended; aborted when the scope closes. */
+  const send = <A>(
+    run: Run<A>,
+    headers: Readonly<Record<string, string>> = {}
+  ): Effect.Effect<A, Refusal, Scope.Scope> =>
+    Effect.gen(function* () {
+      const controller = yield* Effect.acquireRelease(
+        Effect.sync(() => new AbortController()),
+        (controller) => Effect.sync(() => controller.abort())
+      )
+      return yield* Effect.tryPromise({
+        try: () => run(client, { signal: controller.signal, headers }),
+        catch: (error) => error
+      }).pipe(Effect.catch(refusalOf), Effect.timeoutOrElse({ duration: account.timeout, orElse: () => timedOut }))
+    })
+
+  const decoded = <A, I>(schema: Schema.Codec<A, I>) => {
+    const decode = Schema.decodeUnknownEffect(schema)
+    return (answer: unknown): Effect.Effect<A, Refusal> =>
+      Effect.mapError(decode(answer), (error) =>
+        accepted(
+          new ConnectorFailure({
+            kind: "ProtocolError",
+            message: `OpenAI answered something unexpected: ${error.message.slice(0, 300)}`
+          })
+        )
+      )
+  }
+
+  const again = { times: account.maxRetries, schedule: between } as const
+
+  /** Sends what costs: once, but for what never left this host. */
+  const pay = <A>(key: string, run: Run<A>): Effect.Effect<A, Refusal, Scope.Scope> =>
+    budget.taking(
+      send(run, { "Idempotency-Key": key }).pipe(Effect.retry({ ...again, while: ({ isUnsent }) => isUnsent }))
+    )
+
+  return {
+    paid: (key, schema, run) => Effect.flatMap(Effect.scoped(pay(key, run)), decoded(schema)),
+
+    streamed: (key, schema, run) =>
+      Stream.unwrap(
+        Effect.map(pay(key, run), (parts) =>
+          Stream.fromAsyncIterable(parts, (error) => error).pipe(
+            Stream.catch((error): Stream.Stream<never, Refusal> => Stream.fromEffect(refusalOf(error))),
+            Stream.timeoutOrElse({ duration: account.timeout, orElse: () => Stream.fromEffect(timedOut) }),
+            Stream.mapEffect(decoded(schema)),
+            // What has begun was taken on.
+            Stream.mapError(({ failure }) => accepted(failure)),
+            Stream.tapError(budget.told)
+          )
+        )
+      ),
+
+    free: (schema, run) =>
+      Effect.scoped(send(run)).pipe(
+        Effect.flatMap(decoded(schema)),
+        Effect.tapError(budget.told),
+        Effect.retry({ ...again, while: ({ failure }) => failure.kind === "ServiceUnavailable" }),
+        Effect.mapError(({ failure }) => failure)
+      ),
+
+    health: health(account, plain)
+  } satisfies OpenAIAccess as OpenAIAccess
+})
