@@ -19,6 +19,17 @@ export interface HttpServiceSettings {
   readonly maxAnswerBytes?: number | undefined
   /** What the service says about an error, from the body of its answer. */
   readonly wordsOf?: ((body: unknown) => string | undefined) | undefined
+  /** What a refusal means where its status alone does not say it; undefined leaves it to the status. */
+  readonly failureOf?: ((refusal: HttpRefusal) => ConnectorFailure | undefined) | undefined
+}
+
+/** An answer that is no success. */
+export interface HttpRefusal {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** JSON, or a text that is none. */
+  readonly body: unknown
+  readonly now: DateTime.Utc
 }
 
 export interface HttpService {
@@ -91,7 +102,7 @@ const readBytes = (response: HttpClientResponse.HttpClientResponse, most: number
 
 export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) {
   const client = yield* HttpClient.HttpClient
-  const { maxAnswerBytes = defaultMaxAnswer, maxRetries, name, timeout, wordsOf = usualWords } = settings
+  const { failureOf, maxAnswerBytes = defaultMaxAnswer, maxRetries, name, timeout, wordsOf = usualWords } = settings
 
   const protocolError = (message: string) =>
     new ConnectorFailure({ kind: "ProtocolError", message: `${name} ${message}` })
@@ -100,13 +111,16 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
     response: HttpClientResponse.HttpClientResponse,
     isSafe: boolean
   ): Effect.fn.Return<never, Refusal> {
-    const body = yield* readBytes(response, errorBodyBytes).pipe(
+    const text = yield* readBytes(response, errorBodyBytes).pipe(
       Effect.map(({ bytes }) => bytes.toString()),
       Effect.orElseSucceed(() => "")
     )
+    const body = asJson(text)
     const now = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
     const after = HttpFailure.retryAfter(response.headers["retry-after"], now)
-    const failure = HttpFailure.ofStatus(name, response.status, wordsOf(asJson(body)) ?? "", after)
+    const failure =
+      failureOf?.({ status: response.status, headers: response.headers, body, now }) ??
+      HttpFailure.ofStatus(name, response.status, wordsOf(body) ?? "", after)
     const soon = after === undefined || Duration.isLessThanOrEqualTo(after, shortWait)
     const transient = failure.kind === "ServiceUnavailable" || failure.kind === "Timeout"
     if (soon && transient && after !== undefined) yield* Effect.sleep(after)
