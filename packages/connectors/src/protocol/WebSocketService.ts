@@ -30,6 +30,8 @@ export interface WebSocketSettings<In> extends Omit<
         isFirst: boolean
       ) => Effect.Effect<void, ConnectorFailure>)
     | undefined
+  /** Given to those who follow its topic after each connect but the first: they may have missed something. */
+  readonly reconnected?: In | undefined
   /** How long the handshake, and then `resume`, may take; 10 seconds by default. */
   readonly connectTimeout?: Duration.Duration | undefined
   /** See {@link ConnectionSettings}; 20 seconds by default. */
@@ -144,6 +146,7 @@ export const make = Effect.fnUntraced(function* <In>(
       }
       // Nothing runs between the last look into the outbox and this, so no message is overtaken.
       connection = fresh
+      if (!isFirst) deliver(settings.reconnected)
       isFirst = false
       failures = 0
       yield* Deferred.succeed(nextTry, undefined)

@@ -1,0 +1,248 @@
+/**
+ * Runs jobs on a ComfyUI. An attempt has one prompt, whose id is made from job and attempt; before it sends one it looks
+ * whether an earlier attempt, or itself before the worker died, has sent one that runs or is done, and goes on with that.
+ */
+import type { ConnectorJob, ConnectorServices, RunningConnector } from "@muster/core/connector/Connector"
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import type { Progress } from "@muster/core/job/Job"
+import { Duration, Effect, Exit, Option, type Redacted, Schema } from "effect"
+import * as Settings from "../Settings.ts"
+import * as ComfyFailure from "./ComfyFailure.ts"
+import { type Entry, type Queue, Workflow } from "./ComfyMessages.ts"
+import * as ComfyOffer from "./ComfyOffer.ts"
+import * as ComfyServer from "./ComfyServer.ts"
+import * as GraphProgress from "./GraphProgress.ts"
+import * as Liveness from "./Liveness.ts"
+import * as PromptId from "./PromptId.ts"
+import * as PromptInputs from "./PromptInputs.ts"
+import * as PromptOutputs from "./PromptOutputs.ts"
+import * as PromptWatch from "./PromptWatch.ts"
+
+export const Payload = Schema.Struct({
+  /** A graph in API format, as "Save (API format)" writes it. */
+  workflow: Workflow.check(
+    Schema.isMinProperties(1, { expected: "a graph with at least one node" }),
+    Schema.isMaxProperties(10_000, { expected: "at most 10000 nodes" })
+  ),
+  /** Name → file. Where a value in the graph is the name, the name of the uploaded file takes its place. */
+  inputs: Schema.optionalKey(PromptInputs.Inputs),
+  save_assets: Schema.optionalKey(Schema.Boolean),
+  /** Whether temporary files are kept, too; left out: when there are no others. */
+  save_temporary: Schema.optionalKey(Schema.Boolean)
+}).check(
+  Schema.makeFilter(({ inputs = {}, workflow }) =>
+    PromptInputs.unused(workflow, inputs).map((name) => ({
+      path: ["inputs", name],
+      issue: "no value in the workflow is this name"
+    }))
+  )
+)
+type Payload = typeof Payload.Type
+
+export interface ComfySettings {
+  readonly url: string
+  readonly headers: Readonly<Record<string, Redacted.Redacted>>
+  readonly timeout: Duration.Duration
+  readonly maxRetries: number
+  readonly maxConcurrentJobs: number
+  readonly silence: Duration.Duration
+  readonly patience: Duration.Duration
+  readonly stalledAfter: Duration.Duration
+  readonly maxInputBytes: number
+}
+
+/** How long a server is given to hear that a prompt is not wanted any more. */
+const stopWithin = Duration.seconds(5)
+/** Records that are searched at a server which gives prompts ids of its own. */
+const latestLooked = 50
+
+/** A prompt of this job at the server. */
+interface Sent {
+  /** Its id there: builds before July 2025 choose it themselves. */
+  readonly prompt_id: string
+  /** Under which its events are told. */
+  readonly client_id: string
+  readonly isNew: boolean
+  readonly node_errors: ReadonlyArray<ComfyFailure.NodeError>
+}
+
+const sentAs = ([, prompt_id, , { client_id }]: Entry): Sent => ({
+  prompt_id,
+  client_id: client_id ?? prompt_id,
+  isNew: false,
+  node_errors: []
+})
+
+const isOf = (ids: ReadonlyArray<string>) => (entry: Entry) => {
+  const { client_id, prompt_id } = sentAs(entry)
+  return ids.includes(prompt_id) || ids.includes(client_id)
+}
+
+const isSuccess = Effect.fnUntraced(function* (past: Parameters<typeof PromptWatch.ofPast>[0]) {
+  return Exit.isSuccess(yield* Effect.exit(PromptWatch.ofPast(past)))
+})
+
+export const make = Effect.fnUntraced(function* (
+  settings: ComfySettings
+): Effect.fn.Return<RunningConnector, never, ConnectorServices> {
+  const services = yield* Effect.context<ConnectorServices>()
+  const server = yield* ComfyServer.make(settings)
+  const liveness = Liveness.make(settings.stalledAfter)
+
+  /** A prompt of these ids that waits, runs, or is done well. Failed ones are left alone: they are tried anew. */
+  const find = Effect.fnUntraced(function* (
+    ids: ReadonlyArray<string>
+  ): Effect.fn.Return<Option.Option<Sent>, ConnectorFailure> {
+    const among = ({ queue_pending, queue_running }: Queue) => [...queue_running, ...queue_pending].find(isOf(ids))
+    const [queue, own] = yield* Effect.all([server.queue, server.past(ids[0] ?? "")], { concurrency: 2 })
+    const queued = among(queue)
+    if (queued !== undefined) return Option.some(sentAs(queued))
+    const past = [own, ...(yield* Effect.forEach(ids.slice(1), server.past, { concurrency: 4 }))]
+    for (const one of past.flatMap(Option.toArray)) {
+      if (yield* isSuccess(one)) return Option.some(sentAs(one.prompt))
+    }
+    if (ids.length === 1) return Option.none()
+    // An earlier attempt may have sent it to a build that gives ids of its own; too long a list costs only this.
+    const latest = yield* Effect.orElseSucceed(server.latest(latestLooked), () => ({}))
+    for (const one of Object.values(latest).filter(({ prompt }) => isOf(ids)(prompt))) {
+      if (yield* isSuccess(one)) return Option.some(sentAs(one.prompt))
+    }
+    return Option.none()
+  })
+
+  const stop = ({ prompt_id }: Sent) =>
+    server.stop(prompt_id).pipe(Effect.timeout(stopWithin), Effect.ignore({ log: "Debug" }))
+
+  /** Sends a prompt and gives what became of sending it. Not interrupted, so that what was taken can be stopped. */
+  const send = Effect.fnUntraced(function* (workflow: Workflow, id: string) {
+    const sent: Sent = { prompt_id: id, client_id: id, isNew: true, node_errors: [] }
+    const submitted = server.submit({ id, workflow }).pipe(
+      Effect.map(({ node_errors, prompt_id }): Sent => ({
+        ...sent,
+        prompt_id,
+        node_errors: ComfyFailure.nodeErrors(node_errors)
+      }))
+    )
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.catch(submitted, (failure) => {
+        if (failure.kind !== "ServiceUnavailable" && failure.kind !== "Timeout") return Effect.fail(failure)
+        // It may have been taken all the same: nothing is given up, or sent again, without looking.
+        return restore(find([id])).pipe(
+          Effect.mapError(() => failure),
+          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent))),
+          Effect.flatMap(Option.match({ onNone: () => Effect.fail(failure), onSome: Effect.succeed }))
+        )
+      })
+    )
+  })
+
+  /** Follows a prompt to its end, and stops it when that is not waited for. */
+  const follow = Effect.fnUntraced(function* (
+    sent: Sent,
+    payload: Payload,
+    job: ConnectorJob,
+    following: PromptWatch.Watched["following"],
+    report: (progress: Progress) => Effect.Effect<void>
+  ) {
+    const progress = GraphProgress.make(payload.workflow)
+    const outputs = yield* PromptWatch.untilDone({
+      ...settings,
+      server,
+      liveness,
+      prompt_id: sent.prompt_id,
+      following,
+      progress,
+      report,
+      fromBeginning: sent.isNew
+    }).pipe(Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent))))
+    const saved = yield* PromptOutputs.save({
+      server,
+      job,
+      workflow: payload.workflow,
+      outputs,
+      save: payload.save_assets !== false,
+      temporary: payload.save_temporary,
+      report: (done, of) => report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
+    })
+    yield* report({ percent: 100, message: "done" })
+    return {
+      prompt_id: sent.prompt_id,
+      outputs: saved.outputs,
+      cached_nodes: progress.cached(),
+      ...(sent.isNew ? {} : { adopted: true }),
+      ...(sent.node_errors.length === 0 ? {} : { node_errors: sent.node_errors }),
+      assets: saved.assets
+    }
+  })
+
+  /** Goes on with a prompt of an earlier try; none when it came to nothing. */
+  const adopt = Effect.fnUntraced(
+    function* (
+      sent: Sent,
+      payload: Payload,
+      job: ConnectorJob,
+      own: ComfyServer.ComfySocket,
+      report: (progress: Progress) => Effect.Effect<void>
+    ) {
+      // Two sockets of one client would take the events from each other.
+      const isOwn = sent.client_id === PromptId.ofAttempt(job, job.attempt)
+      const socket = isOwn ? own : yield* server.socket(sent.client_id)
+      const following = yield* socket.follow(ComfyServer.topic, { whenFull: "forget" })
+      return yield* follow(sent, payload, job, following, report).pipe(Effect.asSome)
+    },
+    Effect.scoped,
+    Effect.catchTag("FileLost", () => Effect.succeedNone),
+    Effect.catchIf(
+      (failure) => failure === ComfyFailure.interrupted || failure === ComfyFailure.gone,
+      () => Effect.succeedNone
+    )
+  )
+
+  const fresh = Effect.fnUntraced(function* (
+    payload: Payload,
+    job: ConnectorJob,
+    socket: ComfyServer.ComfySocket,
+    report: (progress: Progress) => Effect.Effect<void>
+  ) {
+    const id = PromptId.ofAttempt(job, job.attempt)
+    const workflow = yield* PromptInputs.place(server, payload.workflow, payload.inputs ?? {}, settings.maxInputBytes)
+    const following = yield* socket.follow(ComfyServer.topic, { whenFull: "forget" })
+    // Events are not said again to a socket that comes late.
+    yield* socket.ready
+    // What was taken on is always known, so that it can be stopped.
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(send(workflow, id), (sent) => restore(follow(sent, payload, job, following, report)))
+    )
+  })
+
+  const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
+    const payload = yield* Settings.decodePayload(Payload, job.payload)
+    yield* liveness.check
+    const ids = PromptId.ofAttempts(job)
+    const socket = yield* server.socket(ids[0] ?? "")
+    const found = yield* find(ids)
+    if (Option.isSome(found)) {
+      yield* Effect.logInfo(`goes on with prompt ${found.value.prompt_id} of an earlier try`)
+      const result = yield* adopt(found.value, payload, job, socket, report)
+      if (Option.isSome(result)) return result.value
+      // Its record must not be taken for that of the prompt which is sent now.
+      if (found.value.prompt_id === ids[0]) yield* server.forget(found.value.prompt_id)
+    }
+    return yield* Effect.catchTag(fresh(payload, job, socket, report), "FileLost", (error) =>
+      Effect.fail(new ConnectorFailure({ kind: "ServiceUnavailable", message: error.message }))
+    )
+  }, Effect.scoped)
+
+  const health = Effect.gen(function* () {
+    // Whoever was away is another one when back.
+    const remaining = yield* Effect.tapError(server.queueRemaining, () => liveness.clear)
+    yield* liveness.saw(remaining === 0 ? { queue_running: [], queue_pending: [] } : yield* server.queue)
+  })
+
+  return {
+    health,
+    process: (job, report) => Effect.provideContext(process(job, report), services),
+    max_concurrent_jobs: settings.maxConcurrentJobs,
+    offer: ComfyOffer.read(server)
+  }
+})

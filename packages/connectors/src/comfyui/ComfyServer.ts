@@ -1,0 +1,162 @@
+/** One ComfyUI: its HTTP calls and its socket. Everything it answers is decoded here. */
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { type Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
+import { type HttpClient, HttpClientRequest, UrlParams } from "effect/http"
+import * as HttpFailure from "../protocol/HttpFailure.ts"
+import * as HttpService from "../protocol/HttpService.ts"
+import * as WebSocketService from "../protocol/WebSocketService.ts"
+import * as ComfyFailure from "./ComfyFailure.ts"
+import * as Messages from "./ComfyMessages.ts"
+
+export interface ServerSettings {
+  /** Without a slash at its end. */
+  readonly url: string
+  /** Sent with every request and with the handshake of sockets. */
+  readonly headers: Readonly<Record<string, Redacted.Redacted>>
+  readonly timeout: Duration.Duration
+  readonly maxRetries: number
+}
+
+export type ComfySocket = WebSocketService.WebSocketService<Messages.Message>
+
+export interface ComfyServer {
+  /**
+   * Sends a prompt. ServiceUnavailable or Timeout do not say whether it was taken: look for it. No `number` is ever
+   * sent: with an id that is known already it can kill the thread that runs prompts.
+   */
+  readonly submit: (prompt: {
+    readonly workflow: Messages.Workflow
+    readonly id: string
+  }) => Effect.Effect<typeof Messages.Accepted.Type, ConnectorFailure>
+  readonly queue: Effect.Effect<Messages.Queue, ConnectorFailure>
+  readonly queueRemaining: Effect.Effect<number, ConnectorFailure>
+  /** The record of an ended prompt. */
+  readonly past: (prompt_id: string) => Effect.Effect<Option.Option<Messages.Past>, ConnectorFailure>
+  /** The latest records, by prompt id. */
+  readonly latest: (most: number) => Effect.Effect<Readonly<Record<string, Messages.Past>>, ConnectorFailure>
+  readonly forget: (prompt_id: string) => Effect.Effect<void, ConnectorFailure>
+  /** Stops a prompt, waiting or running, and no other. */
+  readonly stop: (prompt_id: string) => Effect.Effect<void, ConnectorFailure>
+  /** Gives an input to the server; gives its name there. */
+  readonly upload: (name: string, content: Uint8Array, type: string) => Effect.Effect<string, ConnectorFailure>
+  /** A file that a prompt made, or none when it is there no more. */
+  readonly view: (file: Messages.ServerFile) => Effect.Effect<
+    Option.Option<{
+      readonly content: Stream.Stream<Uint8Array, ConnectorFailure>
+      readonly content_type: string | undefined
+    }>,
+    ConnectorFailure
+  >
+  /** Reads JSON for capabilities; none when the build does not have the path. */
+  readonly info: <A, I>(path: string, schema: Schema.Codec<A, I>) => Effect.Effect<Option.Option<A>, ConnectorFailure>
+  /** Opens the socket of a client for as long as the scope. */
+  readonly socket: (client_id: string) => Effect.Effect<ComfySocket, never, Scope.Scope>
+}
+
+const name = "ComfyUI"
+/** On a socket of one client everything is for it. */
+export const topic = "all"
+/** Lists of models and of node types. */
+const longestInfo = 32 * 1024 * 1024
+/** Between two parts of a file. */
+const partWithin = "1 minute"
+
+/** Not there: a path or file that does not exist, or may not be asked for. */
+const isMissing = (failure: ConnectorFailure) => failure.kind === "InvalidPayload"
+
+export const make = Effect.fnUntraced(function* (
+  settings: ServerSettings
+): Effect.fn.Return<ComfyServer, never, HttpClient.HttpClient> {
+  const { headers, maxRetries, timeout, url } = settings
+  const options = { name, timeout, maxRetries, wordsOf: ComfyFailure.words }
+  const service = yield* HttpService.make(options)
+  const infoService = yield* HttpService.make({ ...options, maxAnswerBytes: longestInfo })
+
+  const plain = Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, Redacted.value(value)]))
+  const get = (path: string) => HttpClientRequest.setHeaders(HttpClientRequest.get(`${url}${path}`), plain)
+  const post = (path: string, body?: unknown) => {
+    const request = HttpClientRequest.setHeaders(HttpClientRequest.post(`${url}${path}`), plain)
+    return body === undefined ? request : HttpClientRequest.bodyJsonUnsafe(request, body)
+  }
+
+  const queue = service.json(get("/queue"), Messages.Queue)
+
+  return {
+    submit: ({ id, workflow }) =>
+      service.json(post("/prompt", { prompt: workflow, client_id: id, prompt_id: id }), Messages.Accepted),
+
+    queue,
+
+    queueRemaining: Effect.map(
+      service.json(get("/prompt"), Messages.Remaining),
+      ({ exec_info }) => exec_info.queue_remaining
+    ),
+
+    past: (prompt_id) =>
+      Effect.map(service.json(get(`/history/${encodeURIComponent(prompt_id)}`), Messages.History), (history) =>
+        Option.fromUndefinedOr(history[prompt_id])
+      ),
+
+    latest: (most) => infoService.json(get(`/history?max_items=${most}`), Messages.History),
+
+    forget: (prompt_id) => Effect.asVoid(service.bytes(post("/history", { delete: [prompt_id] }))),
+
+    stop: Effect.fnUntraced(function* (prompt_id) {
+      // Waiting ones are taken out first: then what is not running now never will.
+      yield* service.bytes(post("/queue", { delete: [prompt_id] }))
+      const { queue_running } = yield* queue
+      // Builds before September 2025 do not read the id and stop whatever runs.
+      if (!queue_running.some(([, id]) => id === prompt_id)) return
+      yield* service.bytes(post("/interrupt", { prompt_id }))
+    }),
+
+    upload: Effect.fnUntraced(function* (file_name, content, type) {
+      const form = new FormData()
+      form.append("image", new Blob([Uint8Array.from(content)], { type }), file_name)
+      form.append("type", "input")
+      const request = HttpClientRequest.bodyFormData(post("/upload/image"), form)
+      const { name: given, subfolder = "" } = yield* service.json(request, Messages.Uploaded)
+      return subfolder === "" ? given : `${subfolder}/${given}`
+    }),
+
+    view: ({ filename, subfolder = "", type = "output" }) =>
+      service.open(get(`/view?${UrlParams.toString(UrlParams.fromInput({ filename, subfolder, type }))}`)).pipe(
+        Effect.map((response) =>
+          Option.some({
+            content_type: response.headers["content-type"],
+            content: response.stream.pipe(
+              Stream.mapError((error) => HttpFailure.ofTransport(name, error)),
+              Stream.timeoutOrElse({
+                duration: partWithin,
+                orElse: () =>
+                  Stream.fail(
+                    new ConnectorFailure({ kind: "Timeout", message: `${name} stopped in the middle of a file` })
+                  )
+              })
+            )
+          })
+        ),
+        Effect.catchIf(isMissing, () => Effect.succeedNone)
+      ),
+
+    info: (path, schema) =>
+      infoService.json(get(path), schema).pipe(
+        Effect.map(Option.some),
+        Effect.catchIf(isMissing, () => Effect.succeedNone)
+      ),
+
+    socket: (client_id) =>
+      WebSocketService.make<Messages.Message>({
+        name,
+        url: `${url.replace(/^http/, "ws")}/ws?clientId=${encodeURIComponent(client_id)}`,
+        headers,
+        message: Messages.Event as Schema.Codec<Messages.Message, unknown>,
+        topicOf: () => topic,
+        binary: Messages.ofBinary,
+        // Extensions send what they like, and Python writes NaN into JSON; the history has the truth.
+        strangeFrames: "drop",
+        connectTimeout: timeout,
+        reconnected: { type: "reconnected" }
+      })
+  }
+})

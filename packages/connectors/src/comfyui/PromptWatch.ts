@@ -1,0 +1,204 @@
+/**
+ * Follows a prompt to its end, by its socket and by queue and history, so that the end is found whatever is lost, late
+ * or said twice. The socket tells how far it is and when to look; what became of it is read from the history, which is
+ * written before the end is told. Only when the history has lost it the events are believed.
+ */
+import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
+import type { Progress } from "@muster/core/job/Job"
+import { Clock, Duration, Effect, Option, Schedule, Schema } from "effect"
+import type { Following } from "../protocol/WebSocketService.ts"
+import * as ComfyFailure from "./ComfyFailure.ts"
+import { type Message, type NodeOutput, type Past, ExecutionError } from "./ComfyMessages.ts"
+import type { ComfyServer } from "./ComfyServer.ts"
+import type { GraphProgress } from "./GraphProgress.ts"
+import type { Liveness } from "./Liveness.ts"
+
+/** What a prompt made: outputs by node. */
+export type Outputs = Readonly<Record<string, NodeOutput>>
+
+export interface Watched {
+  readonly server: ComfyServer
+  readonly liveness: Liveness
+  readonly prompt_id: string
+  readonly following: Following<Message>
+  readonly progress: GraphProgress
+  readonly report: (progress: Progress) => Effect.Effect<void>
+  /** After so long without a word queue and history are read. */
+  readonly silence: Duration.Duration
+  /** The server may be away for so long before the prompt is given up. */
+  readonly patience: Duration.Duration
+  /** Whether every event since the prompt was sent can have been heard. */
+  readonly fromBeginning: boolean
+}
+
+/** Failures of looking that may pass while the prompt goes on. */
+const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavailable", "Timeout", "RateLimited"])
+
+/** How the history may lag behind the event that speaks of it, behind a proxy for example. */
+const shortly = Schedule.exponential("50 millis")
+const looksForThePast = 4
+
+const decodeError = Schema.decodeUnknownOption(ExecutionError)
+
+/** What became of a prompt that is in the history. */
+export const ofPast = ({ outputs, status }: Past): Effect.Effect<Outputs, ConnectorFailure> => {
+  // "error" is said of failed and of interrupted ones; only the messages tell them apart.
+  if (status?.status_str !== "error") return Effect.succeed(outputs)
+  for (const [type, data] of status.messages.toReversed()) {
+    if (type === "execution_interrupted") return Effect.fail(ComfyFailure.interrupted)
+    if (type === "execution_error") {
+      return Effect.fail(ComfyFailure.ofExecution(Option.getOrElse(decodeError(data), () => ({}))))
+    }
+  }
+  return Effect.fail(ComfyFailure.ofExecution({}))
+}
+
+/** What the events of a prompt told, for when nothing else does. */
+const makeHeard = (fromBeginning: boolean) => {
+  const outputs = new Map<string, NodeOutput>()
+  let isWhole = fromBeginning
+  let end: Effect.Effect<Outputs, ConnectorFailure> | undefined
+  return {
+    /** Gives true for an event that ends the prompt. */
+    hear: (message: Message): boolean => {
+      if (message.type === "reconnected") isWhole = false
+      if (!("data" in message)) return false
+      switch (message.type) {
+        case "executed":
+          if (message.data.output !== null) outputs.set(message.data.node, message.data.output)
+          return false
+        case "execution_success":
+          if (isWhole) end ??= Effect.sync(() => Object.fromEntries(outputs))
+          return true
+        case "execution_error":
+          end ??= Effect.fail(ComfyFailure.ofExecution(message.data))
+          return true
+        case "execution_interrupted":
+          end ??= Effect.fail(ComfyFailure.interrupted)
+          return true
+        case "executing":
+          // Ends success, error and interruption alike; builds before July 2024 say success in no other way.
+          if (message.data.node !== null) return false
+          if (isWhole && outputs.size > 0) end ??= Effect.sync(() => Object.fromEntries(outputs))
+          return true
+        default:
+          return false
+      }
+    },
+    /** What became of it, when the events alone tell. */
+    verdict: () => end
+  }
+}
+
+/** Where a prompt is. */
+type Place =
+  | { readonly _tag: "Running" }
+  | { readonly _tag: "Waiting"; readonly ahead: number }
+  | { readonly _tag: "Past"; readonly past: Past }
+  | { readonly _tag: "Gone" }
+
+/** Waits for the end of a prompt; gives what it made. */
+export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.fn.Return<Outputs, ConnectorFailure> {
+  const { following, liveness, progress, prompt_id, report, server, silence } = watched
+  const heard = makeHeard(watched.fromBeginning)
+
+  const inQueue = Effect.gen(function* () {
+    const queue = yield* server.queue
+    yield* liveness.saw(queue)
+    const isOurs = ([, id]: readonly [unknown, string, ...ReadonlyArray<unknown>]) => id === prompt_id
+    if (queue.queue_running.some(isOurs)) return Option.some<Place>({ _tag: "Running" })
+    const ours = queue.queue_pending.find(isOurs)
+    if (ours === undefined) return Option.none<Place>()
+    // The list is a heap: its order is not the order of running.
+    const ahead = queue.queue_pending.filter(([number]) => Number(number) < Number(ours[0])).length
+    return Option.some<Place>({ _tag: "Waiting", ahead: ahead + queue.queue_running.length })
+  })
+
+  const inHistory = Effect.map(
+    server.past(prompt_id),
+    Option.map((past): Place => ({ _tag: "Past", past }))
+  )
+
+  /** The reads are not atomic: what was in neither place may have moved from one to the other in between. */
+  const locate = Effect.gen(function* () {
+    for (const place of [inQueue, inHistory, inQueue]) {
+      const found = yield* place
+      if (Option.isSome(found)) return found.value
+    }
+    return { _tag: "Gone" } satisfies Place
+  })
+
+  /** None while it goes on. */
+  const settled = (place: Place) => {
+    switch (place._tag) {
+      case "Past":
+        return Effect.as(liveness.clear, Option.some(ofPast(place.past)))
+      case "Gone":
+        return Effect.succeedSome(heard.verdict() ?? Effect.fail(ComfyFailure.gone))
+      case "Running":
+        return Effect.succeedNone
+      case "Waiting":
+        return Effect.as(report({ percent: 0, message: `waits behind ${place.ahead} prompts` }), Option.none())
+    }
+  }
+
+  /** After an end was told: the history has it, as a rule at the first look. */
+  const lookBack = inHistory.pipe(
+    Effect.flatMap(Option.match({ onNone: () => Effect.fail("not yet" as const), onSome: Effect.succeed })),
+    Effect.retry({ times: looksForThePast, while: (error) => error === "not yet", schedule: shortly }),
+    Effect.catchIf(
+      (error) => error === "not yet",
+      () => locate
+    ),
+    Effect.flatMap(settled)
+  )
+
+  let unreachableSince: number | undefined
+  /** A look that fails says nothing about the prompt, until it has failed for too long. */
+  const patiently = <A>(look: Effect.Effect<Option.Option<A>, ConnectorFailure>) =>
+    look.pipe(
+      Effect.tap(() => Effect.sync(() => void (unreachableSince = undefined))),
+      Effect.catch(
+        Effect.fnUntraced(function* (failure): Effect.fn.Return<Option.Option<A>, ConnectorFailure> {
+          // Answered by a server that is there, but stuck.
+          yield* liveness.check
+          if (!passing.has(failure.kind)) return yield* failure
+          const now = yield* Clock.currentTimeMillis
+          unreachableSince ??= now
+          if (now - unreachableSince >= Duration.toMillis(watched.patience)) return yield* failure
+          return Option.none()
+        })
+      )
+    )
+
+  const silentFor = Duration.toMillis(silence)
+  const retryFor = Math.min(silentFor, 1_000)
+  let lookAt = (yield* Clock.currentTimeMillis) + silentFor
+  for (;;) {
+    const now = yield* Clock.currentTimeMillis
+    const wait = Duration.millis(Math.max(0, lookAt - now))
+    const message = yield* following.take.pipe(
+      Effect.timeoutOption(wait),
+      // Without its socket the prompt is watched by looking alone.
+      Effect.catch(() => Effect.as(Effect.sleep(wait), Option.none<Message>()))
+    )
+    const isOver = Option.isNone(message)
+    const isBack = Option.isSome(message) && message.value.type === "reconnected"
+    let isEnd = false
+    if (Option.isSome(message)) {
+      const said = message.value
+      const isOurs = said.type === "preview" || ("data" in said && said.data.prompt_id === prompt_id)
+      if (isOurs || isBack) isEnd = heard.hear(said)
+      if (isOurs) {
+        lookAt = (yield* Clock.currentTimeMillis) + silentFor
+        const told = progress.hear(said)
+        if (told !== undefined) yield* report(told)
+      }
+    }
+    if (!isOver && !isBack && !isEnd) continue
+    const result = yield* patiently(isEnd ? lookBack : Effect.flatMap(locate, settled))
+    if (Option.isSome(result)) return yield* result.value
+    const wasAway = unreachableSince !== undefined
+    lookAt = (yield* Clock.currentTimeMillis) + (wasAway ? retryFor : silentFor)
+  }
+})
