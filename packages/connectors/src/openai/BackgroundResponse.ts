@@ -16,6 +16,8 @@ export interface BackgroundOptions<E, R> {
   readonly every: Duration.Duration
   readonly tries: number
   readonly report: (progress: Progress) => Effect.Effect<void>
+  /** Hears what became of work that was taken on and failed. */
+  readonly told: (failure: ConnectorFailure) => Effect.Effect<void>
 }
 
 /** Makes a response. A failure to ask for it is as it was; one after that is of work that was taken on. */
@@ -44,6 +46,8 @@ export const make = <E, R, E2>(
     })
   }
   return Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(options.submit, (submitted) => Effect.mapError(restore(watch(submitted)), afterwards))
+    Effect.flatMap(options.submit, (submitted) =>
+      restore(watch(submitted)).pipe(Effect.tapError(options.told), Effect.mapError(afterwards))
+    )
   )
 }

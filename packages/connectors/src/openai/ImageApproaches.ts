@@ -101,7 +101,8 @@ const inBackground =
         cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
         every: settings.every,
         tries: settings.tries,
-        report
+        report,
+        told: access.told
       },
       accepted
     )

@@ -32,6 +32,8 @@ export interface OpenAIAccess {
   ) => Stream.Stream<A, Refusal>
   /** A call that costs nothing and may be made again. */
   readonly free: <A, I>(schema: Schema.Codec<A, I>, run: Run<unknown>) => Effect.Effect<A, ConnectorFailure>
+  /** Hears of work that was taken on and failed, for the shared budget. */
+  readonly told: (failure: ConnectorFailure) => Effect.Effect<void>
   /** Fails when nothing could be asked with this key now. */
   readonly health: Effect.Effect<void, ConnectorFailure>
 }
@@ -176,6 +178,8 @@ export const make = Effect.fnUntraced(function* (account: Account) {
         Effect.retry({ ...again, while: ({ failure }) => failure.kind === "ServiceUnavailable" }),
         Effect.mapError(({ failure }) => failure)
       ),
+
+    told: (failure) => budget.told({ failure }),
 
     health: health(account, plain)
   } satisfies OpenAIAccess as OpenAIAccess

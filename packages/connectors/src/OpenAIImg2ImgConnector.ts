@@ -1,0 +1,112 @@
+/**
+ * Makes images from images with OpenAI.
+ *
+ * Payload: `{prompt, image | images, mask?, model?, size?, quality?, output_format?, n?, …, save_assets?}`; an image is a
+ * URL, a `data:` URL, or `{asset, job_id?}`.
+ */
+import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
+import { Effect, Schema } from "effect"
+import type OpenAI from "openai"
+import * as ImageRequest from "./openai/ImageRequest.ts"
+import * as InputImage from "./openai/InputImage.ts"
+import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
+import * as OpenAISettings from "./openai/OpenAISettings.ts"
+import * as PaidResults from "./openai/PaidResults.ts"
+import * as Pictures from "./openai/Pictures.ts"
+import * as RequestKey from "./openai/RequestKey.ts"
+import * as TokenUsage from "./openai/TokenUsage.ts"
+import * as Settings from "./Settings.ts"
+
+const name = "OpenAIImg2ImgConnector"
+
+const Variables = Schema.Struct({
+  ...OpenAISettings.usualFields,
+  OPENAI_IMG2IMG_MODEL: OpenAISettings.model,
+  OPENAI_IMAGE_MODELS: Schema.String,
+  OPENAI_IMAGE_SIZE: ImageRequest.Size
+})
+
+/** What the API takes in one request. */
+const mostImages = 16
+
+const Payload = Schema.Struct({
+  ...ImageRequest.fields,
+  image: Schema.optionalKey(InputImage.Given),
+  images: Schema.optionalKey(
+    Schema.Array(InputImage.Given).check(Schema.isMinLength(1), Schema.isMaxLength(mostImages))
+  ),
+  mask: Schema.optionalKey(InputImage.Given),
+  input_fidelity: Schema.optionalKey(Schema.Literals(["low", "high"]))
+}).check(
+  Schema.makeFilter(({ image, images }) =>
+    (image === undefined) === (images === undefined)
+      ? [{ path: ["image"], issue: "say either the image or the images to start from" }]
+      : []
+  )
+)
+
+const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
+  const services = yield* Effect.context<ConnectorServices>()
+  const access = yield* OpenAIAccess.make(yield* OpenAISettings.account(settings, settings.OPENAI_TIMEOUT))
+  const models = ImageRequest.allowed(settings.OPENAI_IMAGE_MODELS, settings.OPENAI_IMG2IMG_MODEL)
+  const paidFor = PaidResults.make(Pictures.sizeOf)
+
+  const edit = Effect.fnUntraced(function* (key: string, model: string, payload: typeof Payload.Type) {
+    const { image, images, mask, quality, save_assets: _, ...fields } = payload
+    const given = images ?? (image === undefined ? [] : [image])
+    const files = yield* Effect.forEach(given, (one) => InputImage.read("image", one))
+    const maskFile = mask === undefined ? undefined : yield* InputImage.read("mask", mask)
+    const request = {
+      ...fields,
+      model,
+      size: fields.size ?? settings.OPENAI_IMAGE_SIZE,
+      ...(quality === undefined ? {} : { quality: ImageRequest.qualityFor(model, quality) }),
+      ...(ImageRequest.isDallE(model) ? { response_format: "b64_json" } : {}),
+      image: files,
+      ...(maskFile === undefined ? {} : { mask: maskFile })
+    }
+    const answer = yield* access
+      .paid(key, Pictures.ImagesAnswer, (client, options) =>
+        client.images.edit(request as OpenAI.Images.ImageEditParamsNonStreaming, options)
+      )
+      .pipe(Effect.mapError(({ failure }) => failure))
+    const made = yield* Pictures.ofAnswer(answer, "direct")
+    yield* TokenUsage.record(name, made.usage)
+    return made
+  })
+
+  const process = Effect.fnUntraced(function* (job: ConnectorJob) {
+    const payload = yield* Settings.decodePayload(Payload, job.payload)
+    const model = yield* ImageRequest.modelOf(payload.model, settings.OPENAI_IMG2IMG_MODEL, models)
+    const key = RequestKey.make(job, { ...payload, model })
+    const saved = yield* paidFor.through(key, edit(key, model, payload), (pictures) =>
+      Pictures.save(job, pictures, payload.save_assets !== false)
+    )
+    return { model, size: payload.size ?? settings.OPENAI_IMAGE_SIZE, ...saved }
+  })
+
+  return {
+    health: access.health,
+    process: (job: ConnectorJob) => Effect.provideContext(process(job), services),
+    max_concurrent_jobs: settings.OPENAI_MAX_CONCURRENT_JOBS
+  }
+})
+
+export const connector: Connector = {
+  name,
+  variables: {
+    ...OpenAISettings.usualVariables,
+    OPENAI_IMG2IMG_MODEL: "${OPENAI_IMG2IMG_MODEL:-gpt-image-2.5-flare}",
+    OPENAI_IMAGE_MODELS: "${OPENAI_IMAGE_MODELS:-dall-e-3,dall-e-2}",
+    OPENAI_IMAGE_SIZE: "${OPENAI_IMAGE_SIZE:-1024x1024}"
+  },
+  acquire: (settings) =>
+    Effect.flatMap(
+      OpenAISettings.decode(name, Variables, settings, {
+        image_model: "OPENAI_IMG2IMG_MODEL",
+        image_models: "OPENAI_IMAGE_MODELS",
+        image_size: "OPENAI_IMAGE_SIZE"
+      }),
+      make
+    )
+}
