@@ -82,7 +82,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
         every: Duration.millis(settings.OPENAI_POLL_INTERVAL_MS),
         tries: settings.OPENAI_POLL_TRIES,
         report,
-        told: (failure) => budget.told({ failure })
+        told: budget.told
       },
       (failure) => failure
     )

@@ -166,7 +166,7 @@ export const make = Effect.fnUntraced(function* (account: Account) {
             Stream.mapEffect(decoded(schema)),
             // What has begun was taken on.
             Stream.mapError(({ failure }) => accepted(failure)),
-            Stream.tapError(budget.told)
+            Stream.tapError(({ failure }) => budget.told(failure))
           )
         )
       ),
@@ -174,12 +174,12 @@ export const make = Effect.fnUntraced(function* (account: Account) {
     free: (schema, run) =>
       Effect.scoped(send(run)).pipe(
         Effect.flatMap(decoded(schema)),
-        Effect.tapError(budget.told),
+        Effect.tapError(({ failure }) => budget.told(failure)),
         Effect.retry({ ...again, while: ({ failure }) => failure.kind === "ServiceUnavailable" }),
         Effect.mapError(({ failure }) => failure)
       ),
 
-    told: (failure) => budget.told({ failure }),
+    told: budget.told,
 
     health: health(account, plain)
   } satisfies OpenAIAccess as OpenAIAccess

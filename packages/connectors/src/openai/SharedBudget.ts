@@ -11,7 +11,7 @@ export interface SharedBudget {
   /** Makes a call when the budget has one. */
   readonly taking: <A, R>(call: Effect.Effect<A, Refusal, R>) => Effect.Effect<A, Refusal, R>
   /** Hears how a call failed. */
-  readonly told: (refusal: Pick<Refusal, "failure">) => Effect.Effect<void>
+  readonly told: (failure: ConnectorFailure) => Effect.Effect<void>
 }
 
 export const make = (budget: string): Effect.Effect<SharedBudget, never, QuotaBudget> =>
@@ -19,9 +19,16 @@ export const make = (budget: string): Effect.Effect<SharedBudget, never, QuotaBu
     const take = Effect.mapError(quota.take(budget), ({ message, retry_after_ms }) =>
       accepted(new ConnectorFailure({ kind: "RateLimited", message: `OpenAI: ${message}`, retry_after_ms }))
     )
-    const told = ({ failure }: Pick<Refusal, "failure">) =>
+    const told = (failure: ConnectorFailure) =>
       failure.kind !== "RateLimited"
         ? Effect.void
         : quota.refused(budget, failure.retry_after_ms === undefined ? null : Duration.millis(failure.retry_after_ms))
-    return { taking: (call) => Effect.andThen(take, Effect.tapError(call, told)), told }
+    return {
+      taking: (call) =>
+        Effect.andThen(
+          take,
+          Effect.tapError(call, ({ failure }) => told(failure))
+        ),
+      told
+    }
   })
