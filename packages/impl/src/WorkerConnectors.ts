@@ -1,63 +1,81 @@
-/** From the name of a worker type to connectors that are up: what CONNECTORS means to a worker. */
-import { connectors as registry } from "@muster/connectors/Registry"
-import { type WorkerType, workerTypes } from "@muster/connectors/WorkerTypes"
-import type { RunningConnector } from "@muster/core/connector/Connector"
+/** From the name of a worker type to connectors under supervision: what CONNECTORS means to a worker. */
+import { connectorOf } from "@muster/connectors/Registry"
+import type { ConnectorServices } from "@muster/core/connector/Connector"
+import * as Offering from "@muster/core/connector/runtime/Offering"
+import * as SupervisedConnector from "@muster/core/connector/runtime/SupervisedConnector"
+import { didYouMean } from "@muster/core/DidYouMean"
+import { routesOf, serviceOf } from "@muster/core/mapping/Routing"
+import type { ServiceMapping } from "@muster/core/mapping/ServiceMapping"
 import { expandAll } from "@muster/core/mapping/Template"
-import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import type { Capabilities } from "@muster/core/worker/Worker"
 import { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
 import { Effect, Result, type Scope } from "effect"
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-const findWorkerType = (name: string): Effect.Effect<WorkerType, InvalidConfiguration> => {
-  const found = workerTypes.find((workerType) => workerType.name === name)
-  const known = workerTypes.map((workerType) => workerType.name).join(", ")
-  return found === undefined
-    ? Effect.fail(
-        new InvalidConfiguration({ path: "CONNECTORS", detail: `${name} is no worker type; known: ${known}` })
-      )
-    : Effect.succeed(found)
+const wrong = (path: string, detail: string) => new InvalidConfiguration({ path, detail })
+
+/** The job types of a worker type by the service that runs them. */
+const servicesOf = (mapping: ServiceMapping, workerType: string): ReadonlyMap<string, ReadonlyArray<string>> => {
+  const services = new Map<string, Array<string>>()
+  for (const { job_type, service } of routesOf(mapping, workerType)) {
+    if (service === null) continue
+    services.set(service, [...(services.get(service) ?? []), job_type])
+  }
+  return services
 }
 
-const acquireConnector = Effect.fnUntraced(function* (name: string, environment: Environment) {
-  const connector = registry.find((candidate) => candidate.name === name)
-  if (connector === undefined) {
-    return yield* new InvalidConfiguration({ path: "CONNECTORS", detail: `there is no connector ${name}` })
+/** The variables of the connector, filled in; what the service says of itself goes before them. */
+const settingsOf = Effect.fnUntraced(function* (
+  mapping: ServiceMapping,
+  service: string,
+  environment: Environment
+): Effect.fn.Return<
+  {
+    readonly connector: NonNullable<ReturnType<typeof connectorOf>>
+    readonly settings: Readonly<Record<string, string>>
+  },
+  InvalidConfiguration
+> {
+  const entry = serviceOf(mapping, service)
+  const connector = entry === undefined ? undefined : connectorOf(entry.connector)
+  if (entry === undefined || connector === undefined) {
+    return yield* wrong(`services.${service}`, `there is no connector ${entry?.connector ?? "of it"}`)
   }
-  const variables = expandAll(connector.variables, environment)
-  if (Result.isFailure(variables)) {
-    return yield* new InvalidConfiguration({ path: name, detail: `needs ${variables.failure.join(", ")}` })
-  }
-  return yield* connector.acquire(variables.success)
+  const config = Object.fromEntries(
+    Object.entries(entry.api_config ?? {}).map(([name, value]) => [name, String(value)])
+  )
+  const filled = expandAll({ ...connector.variables, ...config }, environment)
+  if (Result.isFailure(filled)) return yield* wrong(connector.name, `needs ${filled.failure.join(", ")}`)
+  return { connector, settings: filled.success }
 })
 
-/** A worker type whose connectors are up. */
-export interface WorkerConnectors {
-  /** Job type → the connector that runs it. */
-  readonly connectors: ReadonlyMap<string, RunningConnector>
-  /** What the worker says of itself. */
-  readonly capabilities: Capabilities
-}
-
 /**
- * Brings up the connectors of a worker type for as long as the scope. A connector that serves several job types is
- * brought up once.
+ * Brings up the connectors of a worker type for as long as the scope, each service once, and supervises them. Fails only
+ * for what no waiting heals: an unknown worker type, settings that are missing or wrong.
  */
 export const acquire = Effect.fnUntraced(function* (
-  workerTypeName: string,
+  mapping: ServiceMapping,
+  workerType: string,
   environment: Environment
-): Effect.fn.Return<WorkerConnectors, InvalidConfiguration | ConnectorFailure, Scope.Scope> {
-  const workerType = yield* findWorkerType(workerTypeName)
-  const names = [...new Set(Object.values(workerType.connectors))]
-  const running = new Map(
-    yield* Effect.forEach(names, (name) => Effect.map(acquireConnector(name, environment), (up) => [name, up] as const))
+): Effect.fn.Return<Offering.Offering, InvalidConfiguration, Scope.Scope | ConnectorServices> {
+  if (!Object.hasOwn(mapping.workers, workerType)) {
+    const known = Object.keys(mapping.workers)
+    const [meant] = didYouMean(workerType, known)
+    const guess = meant === undefined ? "" : `; did you mean ${meant}?`
+    return yield* wrong("CONNECTORS", `${workerType} is no worker type${guess} Known: ${known.join(", ")}`)
+  }
+  const services = [...servicesOf(mapping, workerType)]
+  const prepared = yield* Effect.forEach(services, ([service, job_types]) =>
+    Effect.map(settingsOf(mapping, service, environment), (found) => ({ ...found, job_types }))
   )
-  const connectors = new Map(
-    Object.entries(workerType.connectors).flatMap(([jobType, name]): Array<[string, RunningConnector]> => {
-      const connector = running.get(name)
-      return connector === undefined ? [] : [[jobType, connector]]
-    })
+  const names = [...new Set(prepared.map(({ connector }) => connector.name))]
+  const { connectors, offering } = Offering.supervised({ labels: { connectors: names } })
+  const supervised = yield* Effect.forEach(
+    prepared,
+    (options) => SupervisedConnector.make({ ...options, changed: offering.changed }),
+    { concurrency: "unbounded" }
   )
-  return { connectors, capabilities: { job_types: [...connectors.keys()], labels: { connectors: names } } }
+  connectors.push(...supervised)
+  offering.changed()
+  return offering
 })

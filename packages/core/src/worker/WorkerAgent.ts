@@ -6,16 +6,14 @@
  */
 import { Clock, DateTime, Duration, Effect, Option } from "effect"
 import * as JobRunner from "../connector/runner/JobRunner.ts"
+import type { Offering } from "../connector/runtime/Offering.ts"
 import { whileAway } from "../WhileAway.ts"
 import { RegistryAccess, type RegistryUnreachable } from "./RegistryAccess.ts"
-import { fromRegistration, type WorkerRegistration } from "./Worker.ts"
+import { type Capabilities, fromRegistration, type WorkerRegistration } from "./Worker.ts"
 import type { LiveTwin } from "./WorkerErrors.ts"
 
-export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" | "capabilities" | "capacity"> {
-  readonly registration: WorkerRegistration & {
-    readonly instance_id: string
-    readonly capabilities: NonNullable<WorkerRegistration["capabilities"]>
-  }
+export interface AgentOptions extends Omit<JobRunner.RunnerOptions, "worker_id" | "capacity"> {
+  readonly registration: Omit<WorkerRegistration, "capabilities"> & { readonly instance_id: string }
   readonly beatInterval: Duration.Duration
   /** Whether another instance, by its id, is known to have ended; say so only when it is certain. */
   readonly isGone?: ((instance: string) => boolean) | undefined
@@ -35,20 +33,23 @@ const untilReached = <A, E extends { readonly _tag: string; readonly message: st
   )
 
 /** What the registry is told when it knows the worker already. */
-const updateOf = ({ capabilities, capacity, instance_id, metadata, region }: AgentOptions["registration"]) => ({
-  region,
-  capacity,
-  capabilities,
-  instance_id,
-  ...(metadata === undefined ? {} : { metadata })
-})
+const updateOf = ({ offering, registration }: AgentOptions) => {
+  const { capacity, instance_id, metadata, region } = registration
+  return {
+    region,
+    capacity,
+    capabilities: offering.whole(),
+    instance_id,
+    ...(metadata === undefined ? {} : { metadata })
+  }
+}
 
 /** Takes the place of a known worker of this id, as soon as its known instance has fallen silent. */
 const succeed = Effect.fnUntraced(function* (options: AgentOptions) {
   const { beatInterval, isGone, registration } = options
   const registry = yield* RegistryAccess
   const { id } = registration
-  const update = updateOf(registration)
+  const update = updateOf(options)
   let firstSeen: DateTime.Utc | undefined
   let gone: string | undefined
 
@@ -82,9 +83,9 @@ const succeed = Effect.fnUntraced(function* (options: AgentOptions) {
 const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
   const registry = yield* RegistryAccess
   const { registration } = options
-  const worker = yield* untilReached(registry.register(registration)).pipe(
-    Effect.catchTag("WorkerAlreadyExists", () => succeed(options))
-  )
+  const worker = yield* untilReached(
+    registry.register({ ...registration, capabilities: options.offering.whole() })
+  ).pipe(Effect.catchTag("WorkerAlreadyExists", () => succeed(options)))
   // The first beat at once: it is what makes the worker active.
   yield* Effect.ignore(registry.beat(registration.id))
   yield* Effect.logInfo(`worker ${worker.id} is registered and accepts ${worker.capabilities.job_types.join(", ")}`)
@@ -101,7 +102,7 @@ const beating = Effect.fnUntraced(function* (options: AgentOptions) {
   const longSilence = Duration.toNanosUnsafe(options.beatInterval) * 3n
   let heardAt = yield* Clock.currentTimeNanos
 
-  const confirm = registry.update(id, updateOf(options.registration))
+  const confirm = registry.update(id, updateOf(options))
   const round = Effect.gen(function* () {
     const silence = (yield* Clock.currentTimeNanos) - heardAt
     if (silence > longSilence) yield* confirm
@@ -116,14 +117,31 @@ const beating = Effect.fnUntraced(function* (options: AgentOptions) {
   return yield* Effect.forever(Effect.delay(round, options.beatInterval))
 })
 
+/** The same offering with the labels that the registry gives every worker, for claims go by them too. */
+const asRegistered = ({ offering, registration }: AgentOptions): Offering => {
+  let asked: Capabilities | undefined
+  let answered: Capabilities | undefined
+  return {
+    ...offering,
+    now: () => {
+      const capabilities = offering.now()
+      if (answered === undefined || asked !== capabilities) {
+        asked = capabilities
+        answered = fromRegistration({ ...registration, capabilities }).capabilities
+      }
+      return answered
+    }
+  }
+}
+
 /** Runs a worker until it is interrupted, or fails because it may not be one. */
 export const run = (options: AgentOptions) =>
   Effect.gen(function* () {
     const registry = yield* RegistryAccess
     const { capacity, id } = options.registration
-    const { capabilities } = fromRegistration(options.registration)
     yield* enrol(options)
-    const running = JobRunner.run({ ...options, worker_id: id, capabilities, capacity })
+    const offering = asRegistered(options)
+    const running = JobRunner.run({ ...options, worker_id: id, offering, capacity })
     return yield* Effect.raceFirst(beating(options), running).pipe(
       Effect.onInterrupt(() =>
         registry

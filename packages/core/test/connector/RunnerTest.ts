@@ -3,10 +3,11 @@ import { Effect, Option, Ref } from "effect"
 import { TestClock } from "effect/testing"
 import type { ConnectorJob, RunningConnector } from "@muster/core/connector/Connector"
 import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import * as Offering from "@muster/core/connector/runtime/Offering"
 import * as JobRunner from "@muster/core/connector/runner/JobRunner"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { JobId, type JobRequest, request } from "@muster/core/job/Job"
-import { WorkerId } from "@muster/core/worker/Worker"
+import { type Capabilities, WorkerId } from "@muster/core/worker/Worker"
 
 export const worker_id = WorkerId.make("worker-1")
 export const id = JobId.make("job-1")
@@ -22,13 +23,18 @@ export const aConnector = (work: (job: ConnectorJob) => Effect.Effect<unknown, C
     return { connector, stopped }
   })
 
-export const runWith = (connector: RunningConnector, over: Partial<JobRunner.RunnerOptions> = {}) =>
+export const runWith = (
+  connector: RunningConnector,
+  {
+    capabilities = { job_types: ["simulation", "without-a-connector"] },
+    ...over
+  }: Partial<JobRunner.RunnerOptions> & { readonly capabilities?: Capabilities } = {}
+) =>
   Effect.forkChild(
     JobRunner.run({
       worker_id,
-      capabilities: { job_types: ["simulation", "without-a-connector"] },
+      offering: Offering.fixed(capabilities, new Map([["simulation", connector]])),
       capacity: 1,
-      connectors: new Map([["simulation", connector]]),
       ...over
     }),
     { startImmediately: true }

@@ -13,18 +13,17 @@ import * as JobUseCases from "../../job/JobUseCases.ts"
 import { whileAway } from "../../WhileAway.ts"
 import type { Capabilities, WorkerId } from "../../worker/Worker.ts"
 import type { RunningConnector } from "../Connector.ts"
+import type { Offering } from "../runtime/Offering.ts"
 import { ConnectorFailure } from "../ConnectorFailure.ts"
 import * as HeldJobs from "./HeldJobs.ts"
 import * as ProgressReports from "./ProgressReports.ts"
 
 export interface RunnerOptions {
   readonly worker_id: WorkerId
-  /** What the worker offers; it is given jobs of those types only for which there is a connector. */
-  readonly capabilities: Capabilities
+  /** What the worker can run, now and as a whole, and by which connectors. */
+  readonly offering: Offering
   /** Jobs run at once. */
   readonly capacity: number
-  /** Which connector runs a job of which type. */
-  readonly connectors: ReadonlyMap<string, RunningConnector>
   /** The longest JSON text of a result, in characters. */
   readonly maxResultLength?: number | undefined
 }
@@ -75,7 +74,7 @@ type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 const superviseConnector = Effect.fnUntraced(function* (
   restore: Restore,
   job: Job,
-  connector: RunningConnector,
+  connector: Pick<RunningConnector, "process">,
   progress: ProgressReports.ProgressReports,
   letGo: Effect.Effect<HeldJobs.LetGo>
 ) {
@@ -111,7 +110,7 @@ const superviseConnector = Effect.fnUntraced(function* (
 
 const runConnector = (
   job: Job,
-  connector: RunningConnector,
+  connector: Pick<RunningConnector, "process">,
   progress: ProgressReports.ProgressReports,
   letGo: Effect.Effect<HeldJobs.LetGo>
 ) =>
@@ -178,7 +177,7 @@ const runJob = (
     let lastWord: Effect.Effect<unknown, LeaseLost | StorageError, JobQueue> = JobUseCases.returnJob(fence)
 
     const work = Effect.gen(function* () {
-      const connector = options.connectors.get(job.service_required)
+      const connector = options.offering.connectorOf(job.service_required)
       if (connector === undefined) return noConnector(options, job)
       yield* untilHeard(JobUseCases.startJob(fence))
       yield* Effect.logInfo("job started")
@@ -213,23 +212,21 @@ const runJob = (
 
 const fenceOf = (job: Job, nonce: string): Fence => ({ job_id: job.id, attempt: job.attempt, nonce })
 
-/** What the worker can run: the job types without a connector are left out. */
-const runnable = ({ capabilities, connectors }: RunnerOptions): Capabilities => ({
-  ...capabilities,
-  job_types: capabilities.job_types.filter((type) => connectors.has(type))
-})
-
 /** Runs the claim loop for ever. */
 export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   const queue = yield* JobQueue
-  const { capacity, worker_id } = options
-  const capabilities = runnable(options)
+  const { capacity, offering, worker_id } = options
   const held = yield* HeldJobs.make(worker_id)
   const jobs = yield* FiberSet.make<void>()
   const signals = yield* queue.signals(worker_id)
   let woken = Deferred.makeUnsafe<void>()
   const wake = Effect.sync(() => void Deferred.doneUnsafe(woken, Effect.void))
 
+  // What is offered now must be what the queue wakes this worker for.
+  yield* Effect.acquireRelease(
+    Effect.sync(() => offering.onChange(() => Deferred.doneUnsafe(woken, Effect.void))),
+    (forget) => Effect.sync(forget)
+  )
   yield* Effect.forkScoped(held.renewing)
   yield* Effect.forkScoped(held.watching)
   yield* Queue.take(signals).pipe(
@@ -265,38 +262,42 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
    * given, instead of leaving them to the end of their leases. No interruption may fall between hearing of a job and
    * taking it up.
    */
-  const claim = Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const nonce = globalThis.crypto.randomUUID()
-      const limit = capacity - held.size()
-      held.claiming(nonce)
-      for (let tries = 0; ; tries++) {
-        const again = tries > 0
-        const sentAt = yield* Clock.currentTimeNanos
-        const heard = yield* send(restore, { worker_id, capabilities, capacity, limit, nonce, again }).pipe(
-          Effect.flatMap((claimed) =>
-            again && claimed.length > 0 ? renewed(claimed, nonce) : Effect.succeed(claimed)
-          ),
-          Effect.result
-        )
-        if (Result.isSuccess(heard)) {
-          if (again) yield* Effect.logInfo("claims are answered again")
-          for (const job of heard.success) yield* takeUp(fenceOf(job, nonce), job, sentAt)
-          held.claiming(undefined)
-          return heard.success.length
+  const claim = (capabilities: Capabilities) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const nonce = globalThis.crypto.randomUUID()
+        const limit = Math.max(1, Math.min(capacity - held.size(), offering.room()))
+        held.claiming(nonce)
+        for (let tries = 0; ; tries++) {
+          const again = tries > 0
+          const sentAt = yield* Clock.currentTimeNanos
+          const heard = yield* send(restore, { worker_id, capabilities, capacity, limit, nonce, again }).pipe(
+            Effect.flatMap((claimed) =>
+              again && claimed.length > 0 ? renewed(claimed, nonce) : Effect.succeed(claimed)
+            ),
+            Effect.result
+          )
+          if (Result.isSuccess(heard)) {
+            if (again) yield* Effect.logInfo("claims are answered again")
+            for (const job of heard.success) yield* takeUp(fenceOf(job, nonce), job, sentAt)
+            held.claiming(undefined)
+            return heard.success.length
+          }
+          if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
+          yield* restore(Effect.sleep(Duration.millis(Math.min(100 * 2 ** Math.min(tries, 6), 5_000))))
         }
-        if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
-        yield* restore(Effect.sleep(Duration.millis(Math.min(100 * 2 ** Math.min(tries, 6), 5_000))))
-      }
-    })
-  )
+      })
+    )
+
+  const leave = queue.leaveIdle(worker_id).pipe(Effect.timeout(returnWithin), Effect.ignore)
 
   const round = Effect.gen(function* () {
     yield* held.below(capacity)
     // What woke us up to now is answered by the claim that follows.
     woken = Deferred.makeUnsafe()
-    if ((yield* claim) === 0) yield* Deferred.await(woken)
+    const capabilities = offering.now()
+    const found = yield* capabilities.job_types.length === 0 ? Effect.as(leave, 0) : claim(capabilities)
+    if (found === 0) yield* Deferred.await(woken)
   })
-  const leave = queue.leaveIdle(worker_id).pipe(Effect.timeout(returnWithin), Effect.ignore)
   return yield* Effect.ensuring(Effect.forever(round), leave)
 }, Effect.scoped)

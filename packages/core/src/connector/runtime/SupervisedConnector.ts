@@ -1,0 +1,209 @@
+/**
+ * One connector under supervision: it is started, started again when that fails, and asked every few seconds whether its
+ * service could take a job. Only while it could are its job types offered.
+ */
+import { Clock, DateTime, Deferred, Duration, Effect, Exit, Metric, Random, type Scope, Semaphore } from "effect"
+import type { InvalidConfiguration } from "../../worker/WorkerErrors.ts"
+import type { Connector, ConnectorServices, Offer, RunningConnector } from "../Connector.ts"
+import { ConnectorFailure } from "../ConnectorFailure.ts"
+import type { ConnectorReport } from "../ConnectorReport.ts"
+
+const healthEvery = Duration.seconds(10)
+const healthWithin = Duration.seconds(5)
+/** Failed looks in a row after which a service that was well is taken for ill: one may be a hiccup. */
+const strikes = 2
+/** How long a worker waits for its connectors before it goes on without those that are slow. */
+const startWithin = Duration.seconds(10)
+const firstPause = Duration.seconds(1)
+const longestPause = Duration.minutes(1)
+const longestReason = 500
+
+const outcomes = Metric.counter("muster_connector_jobs_total", {
+  description: "Attempts a connector has run, by how they ended",
+  incremental: true
+})
+const durations = Metric.timer("muster_connector_job_duration", { description: "Time a connector took for an attempt" })
+
+export interface SupervisedConnector {
+  readonly name: string
+  readonly job_types: ReadonlyArray<string>
+  readonly report: () => ConnectorReport
+  /** Jobs it could begin now; 0 while it takes none. */
+  readonly free: () => number
+  /** What its service was last found to have. */
+  readonly offer: () => Offer
+  /** Runs a job, as soon as fewer run than it may run at once. */
+  readonly process: RunningConnector["process"]
+}
+
+export interface SupervisedOptions {
+  readonly connector: Connector
+  readonly settings: Readonly<Record<string, string>>
+  /** The job types that lead to it. */
+  readonly job_types: ReadonlyArray<string>
+  /** Called when it begins or ceases to take jobs, for whatever reason, and when its offer changes. */
+  readonly changed: () => void
+}
+
+const wordsOf = (failure: ConnectorFailure): string => `${failure.kind}: ${failure.message}`.slice(0, longestReason)
+
+const tooSlow = new ConnectorFailure({
+  kind: "Timeout",
+  message: `its health was not told within ${Duration.format(healthWithin)}`
+})
+
+/** Spread, so that a fleet does not ask a service that came back in one wave. */
+const jittered = (duration: Duration.Duration) =>
+  Effect.map(Random.next, (random) => Duration.millis(Duration.toMillis(duration) * (0.8 + 0.4 * random)))
+
+/**
+ * Supervises a connector for as long as the scope. Waits some seconds for its start; what is slower goes on behind, and
+ * only settings that are wrong fail.
+ */
+export const make = Effect.fnUntraced(function* (
+  options: SupervisedOptions
+): Effect.fn.Return<SupervisedConnector, InvalidConfiguration, Scope.Scope | ConnectorServices> {
+  const { changed, connector, job_types, settings } = options
+  let running: RunningConnector | undefined
+  let isWell = false
+  let hasStarted = false
+  let stopped = false
+  let since = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
+  let reason: string | null = null
+  let offer: Offer = {}
+  let active = 0
+  let slots = yield* Semaphore.make(Number.MAX_SAFE_INTEGER)
+
+  const become = (well: boolean, why: string | null) =>
+    Effect.gen(function* () {
+      const before = isWell
+      const told = reason
+      isWell = well
+      hasStarted = true
+      reason = why
+      if (before === well && told === why) return
+      if (before !== well) since = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
+      if (before !== well || told === null) {
+        yield* well
+          ? Effect.logInfo("connector takes jobs")
+          : Effect.logWarning(`connector takes no jobs: ${why ?? "unknown"}`)
+      }
+      changed()
+    })
+
+  const look = (up: RunningConnector) =>
+    up.health.pipe(Effect.timeoutOrElse({ duration: healthWithin, orElse: () => Effect.fail(tooSlow) }))
+
+  const refreshOffer = (up: RunningConnector) =>
+    up.offer === undefined
+      ? Effect.void
+      : Effect.flatMap(up.offer, (found) =>
+          Effect.sync(() => {
+            if (JSON.stringify(found) === JSON.stringify(offer)) return
+            offer = found
+            changed()
+          })
+        )
+
+  const watch = (up: RunningConnector, onFirst: Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      let failed = strikes
+      while (true) {
+        const exit = yield* Effect.result(Effect.andThen(look(up), isWell ? Effect.void : refreshOffer(up)))
+        if (exit._tag === "Success") {
+          failed = 0
+          yield* become(true, null)
+        } else if (++failed >= strikes) {
+          yield* become(false, wordsOf(exit.failure))
+        }
+        yield* onFirst
+        yield* Effect.sleep(yield* jittered(healthEvery))
+      }
+    })
+
+  const first = yield* Deferred.make<void, InvalidConfiguration>()
+  const ready = Effect.asVoid(Deferred.succeed(first, undefined))
+
+  const supervise = Effect.gen(function* () {
+    let pause = firstPause
+    while (true) {
+      const failure = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const up = yield* connector.acquire(settings)
+          running = up
+          slots = yield* Semaphore.make(up.max_concurrent_jobs ?? Number.MAX_SAFE_INTEGER)
+          pause = firstPause
+          return yield* watch(up, ready)
+        })
+      ).pipe(Effect.flip)
+      running = undefined
+      if (failure._tag === "InvalidConfiguration") {
+        yield* become(false, failure.message.slice(0, longestReason))
+        yield* Deferred.fail(first, failure)
+        return
+      }
+      yield* become(false, wordsOf(failure))
+      yield* ready
+      yield* Effect.sleep(yield* jittered(pause))
+      pause = Duration.min(Duration.times(pause, 2), longestPause)
+    }
+  }).pipe(
+    Effect.catchDefect((defect) =>
+      Effect.andThen(become(false, `the connector crashed: ${String(defect)}`.slice(0, longestReason)), ready)
+    ),
+    Effect.annotateLogs({ connector: connector.name })
+  )
+
+  yield* Effect.forkScoped(supervise)
+  yield* Effect.addFinalizer(() => Effect.sync(() => void (stopped = true)))
+  yield* Effect.timeoutOption(Deferred.await(first), startWithin)
+
+  const status = (): ConnectorReport["status"] => {
+    if (stopped) return "offline"
+    if (isWell) return active > 0 ? "active" : "idle"
+    return hasStarted ? "error" : "starting"
+  }
+
+  const free = () => (isWell ? Math.max(0, (running?.max_concurrent_jobs ?? Number.MAX_SAFE_INTEGER) - active) : 0)
+
+  /** Another job more or less; only the last free slot is worth telling of. */
+  const count = (difference: 1 | -1) => {
+    const had = free() > 0
+    active += difference
+    if (had !== free() > 0) changed()
+  }
+
+  const process: RunningConnector["process"] = (job, report) =>
+    Effect.suspend(() => {
+      const up = running
+      if (up === undefined) {
+        return Effect.fail(
+          new ConnectorFailure({
+            kind: "ServiceUnavailable",
+            message: `${connector.name} is not up${reason === null ? "" : `: ${reason}`}`
+          })
+        )
+      }
+      count(1)
+      return slots
+        .withPermits(1)(up.process(job, report))
+        .pipe(
+          Effect.trackDuration(Metric.withAttributes(durations, { connector: connector.name })),
+          Effect.onExit((exit) => {
+            active--
+            changed()
+            const outcome = Exit.isSuccess(exit) ? "completed" : Exit.hasInterrupts(exit) ? "interrupted" : "failed"
+            return Metric.update(Metric.withAttributes(outcomes, { connector: connector.name, outcome }), 1)
+          })
+        )
+    })
+
+  return {
+    name: connector.name,
+    job_types,
+    report: () => ({ name: connector.name, status: status(), since, reason: isWell ? null : reason, job_types }),
+    free,
+    offer: () => offer,
+    process
+  }
+})
