@@ -96,8 +96,7 @@ const inBackground =
         submit: access.paid(RequestKey.make(job, same), ResponseAnswer, (client, options) =>
           client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
         ),
-        retrieve: (id) =>
-          access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, { stream: false }, options)),
+        retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
         cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
         every: settings.every,
         tries: settings.tries,

@@ -135,10 +135,11 @@ export const ofError = (error: unknown, now: DateTime.Utc): Refusal => {
     const isUnaccepted = status !== undefined && notServed.has(status) && failure.kind === "InvalidPayload"
     return { failure, isUnaccepted, isUnsent: false }
   }
+  // A connection that broke has a cause; without one it is the package that cannot make sense of what came.
   return accepted(
-    error instanceof SyntaxError
-      ? new ConnectorFailure({ kind: "ProtocolError", message: "OpenAI answered what is not JSON" })
-      : HttpFailure.ofTransport("OpenAI", error)
+    error instanceof Error && error.cause !== undefined
+      ? HttpFailure.ofTransport("OpenAI", error)
+      : new ConnectorFailure({ kind: "ProtocolError", message: "OpenAI answered what cannot be read" })
   )
 }
 
