@@ -82,6 +82,3 @@ export const connector: Connector = {
       make
     )
 }
-
-/** The name by which other documents know it. */
-export const alias: Connector = { ...connector, name: "OpenAIImageConnector" }

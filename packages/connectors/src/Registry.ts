@@ -1,5 +1,19 @@
 /** Every connector that comes along, by its name. A new connector is one file and one line here. */
 import type { Connector } from "@muster/core/connector/Connector"
+import * as ComfyUIRemoteConnector from "./ComfyUIRemoteConnector.ts"
+import * as ComfyUIWebSocketConnector from "./ComfyUIWebSocketConnector.ts"
+import * as OpenAIConnector from "./OpenAIConnector.ts"
+import * as OpenAIImg2ImgConnector from "./OpenAIImg2ImgConnector.ts"
+import * as OpenAIResponsesConnector from "./OpenAIResponsesConnector.ts"
+import * as OpenAIText2ImgConnector from "./OpenAIText2ImgConnector.ts"
+import * as OpenAITextConnector from "./OpenAITextConnector.ts"
+import * as OpenAITextSimpleConnector from "./OpenAITextSimpleConnector.ts"
+import * as OpenAIConnector from "./OpenAIConnector.ts"
+import * as OpenAIImg2ImgConnector from "./OpenAIImg2ImgConnector.ts"
+import * as OpenAIResponsesConnector from "./OpenAIResponsesConnector.ts"
+import * as OpenAIText2ImgConnector from "./OpenAIText2ImgConnector.ts"
+import * as OpenAITextConnector from "./OpenAITextConnector.ts"
+import * as OpenAITextSimpleConnector from "./OpenAITextSimpleConnector.ts"
 import * as ReplicateConnector from "./ReplicateConnector.ts"
 import * as RunPodConnector from "./RunPodConnector.ts"
 import * as SimulationConnector from "./SimulationConnector.ts"
@@ -14,6 +28,20 @@ const line = (connector: Connector, ...aliases: ReadonlyArray<string>): Register
 
 export const connectors: ReadonlyArray<Registered> = [
   line(SimulationConnector.connector),
+  line(ComfyUIWebSocketConnector.connector),
+  line(ComfyUIRemoteConnector.connector),
+  line(OpenAIConnector.connector),
+  line(OpenAITextConnector.connector),
+  line(OpenAITextSimpleConnector.connector),
+  line(OpenAIText2ImgConnector.connector, "OpenAIImageConnector"),
+  line(OpenAIImg2ImgConnector.connector),
+  line(OpenAIResponsesConnector.connector),
+  line(OpenAIConnector.connector),
+  line(OpenAITextConnector.connector),
+  line(OpenAITextSimpleConnector.connector),
+  line(OpenAIText2ImgConnector.connector, "OpenAIImageConnector"),
+  line(OpenAIImg2ImgConnector.connector),
+  line(OpenAIResponsesConnector.connector),
   line(ReplicateConnector.connector),
   line(RunPodConnector.connector)
 ]

@@ -1,4 +1,4 @@
-import { alias, connector } from "@muster/connectors/OpenAIText2ImgConnector"
+import { connector } from "@muster/connectors/OpenAIText2ImgConnector"
 import { Asset } from "@muster/core/connector/Asset"
 import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
@@ -20,7 +20,7 @@ suite("OpenAIText2ImgConnector in the background", {
 })
 
 suite("OpenAIText2ImgConnector with DALL-E", {
-  connector: alias,
+  connector,
   service,
   quick: { prompt: "a cat" },
   endless: { prompt: "endless cats" },

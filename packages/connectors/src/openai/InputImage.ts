@@ -15,10 +15,15 @@ export const largest = 50 * 1024 * 1024
 
 const kinds: Readonly<Record<string, string>> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp" }
 
+/** Long enough for a data URL of the largest image. */
+const Url = Schema.NonEmptyString.check(
+  Schema.isMaxLength(largest * 1.4, { expected: `a URL, with at most ${largest} bytes in it` })
+)
+
 /** A URL, or an asset: of a job, or an input when no job is named. */
 export const Given = Schema.Union([
-  Schema.NonEmptyString,
-  Schema.Struct({ url: Schema.NonEmptyString }),
+  Url,
+  Schema.Struct({ url: Url }),
   Schema.Struct({ asset: AssetFileName, job_id: Schema.optionalKey(JobId) })
 ])
 export type Given = typeof Given.Type

@@ -45,8 +45,8 @@ const between = Schedule.jittered(Schedule.exponential("250 millis"))
 /** A fetch whose connections end with the scope. */
 const scopedFetch = Effect.map(
   NodeHttpClient.makeDispatcherOptions({ headersTimeout: 0, bodyTimeout: 0 }),
-  (dispatcher) =>
-    async (url: string | URL | Request, init: RequestInit = {}) => {
+  (dispatcher) => {
+    const fetch = async (url: string | URL | Request, init: RequestInit = {}) => {
       // A form of the platform is nothing that Undici's own fetch knows.
       const form = init.body instanceof FormData ? new Response(init.body) : undefined
       const headers = new Headers(init.headers)
@@ -55,6 +55,9 @@ const scopedFetch = Effect.map(
       const request = { ...init, headers: Object.fromEntries(headers), body, dispatcher } as Undici.RequestInit
       return (await Undici.fetch(url as string | URL, request)) as unknown as Response
     }
+    // By this the package finds out that forms can be sent.
+    return Object.assign(fetch, { Response })
+  }
 )
 
 /** The JSON of the list of models, as far as anybody here cares. */
