@@ -8,9 +8,12 @@ import { longestPriorityStep, type QueueSettings } from "@muster/core/job/QueueS
 import * as DurationText from "@muster/core/DurationText"
 import { Name } from "@muster/core/Identifier"
 import type { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
+import type { AssetSettings } from "@muster/impl/ConnectorLayers"
 import { isNetwork } from "@muster/impl/Networks"
+import * as ShippedMapping from "@muster/impl/ShippedMapping"
 import type { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { WorkerId } from "@muster/core/worker/Worker"
+import { resolve } from "node:path"
 
 const toDuration = (text: string): Duration.Duration => Duration.millis(DurationText.parse(text) ?? 0)
 
@@ -58,6 +61,8 @@ const serverUrl = url("http", "https").check(
   })
 )
 
+const matching = (pattern: RegExp, expected: string) => Schema.String.check(Schema.isPattern(pattern, { expected }))
+
 /** Every variable, what it must look like, and its default. */
 const variables = {
   MUSTER_HOST: { schema: Schema.NonEmptyString, default: "127.0.0.1" },
@@ -81,6 +86,30 @@ const variables = {
   MUSTER_WEBHOOK_TIMEOUT: { schema: duration(Duration.millis(100), Duration.minutes(1)), default: "10s" },
   MUSTER_WEBHOOK_DISABLE_AFTER: { schema: duration(Duration.seconds(1)), default: "3d" },
   MUSTER_MAX_PAYLOAD: { schema: integer(1_024, 64 * 1_024 * 1_024), default: "1048576" },
+  MUSTER_MAPPING: { schema: Schema.NonEmptyString, default: ShippedMapping.file },
+  MUSTER_WORKSPACE: { schema: Schema.NonEmptyString, default: "workspace" },
+  MUSTER_FETCH_ALLOW_PRIVATE: { schema: privateAddresses, default: "false" },
+  CLOUD_STORAGE_PROVIDER: { schema: matching(/^(folder|azure)$/, "folder or azure"), default: "folder" },
+  CLOUD_STORAGE_CONTAINER: {
+    schema: matching(
+      /^[a-z0-9](?:-?[a-z0-9]){2,62}$/,
+      "the name of a container: 3 to 63 lower-case letters, digits and single dashes"
+    ),
+    default: undefined
+  },
+  CLOUD_CDN_URL: {
+    schema: matching(/^(https?:\/\/)?[A-Za-z0-9.-]+(:\d+)?(\/\S*)?$/, "the host or the URL of a CDN"),
+    default: undefined
+  },
+  AZURE_STORAGE_ACCOUNT: {
+    schema: matching(/^[a-z0-9]{3,24}$/, "the name of a storage account: 3 to 24 lower-case letters and digits"),
+    default: undefined
+  },
+  AZURE_STORAGE_KEY: {
+    schema: matching(/^[A-Za-z0-9+/]{16,}={0,2}$/, "a key of the storage account, in base64"),
+    default: undefined
+  },
+  AZURE_STORAGE_ENDPOINT: { schema: url("http", "https"), default: undefined },
   DATABASE_URL: { schema: url("postgres", "postgresql"), default: undefined },
   REDIS_URL: { schema: url("redis", "rediss"), default: undefined },
   MACHINE_ID: { schema: Name, default: undefined },
@@ -108,6 +137,13 @@ export interface Configuration {
   readonly beatInterval: Duration.Duration
   /** The longest body of a request and the longest result of a job, in bytes. */
   readonly maxPayload: number
+  /** The file of the service mapping. */
+  readonly mappingFile: string
+  /** The root of logs and assets; absolute. */
+  readonly workspace: string
+  readonly assets: AssetSettings
+  /** Addresses that are not public, and that files of jobs may be fetched from all the same. */
+  readonly fetchFrom: boolean | ReadonlyArray<string>
   readonly databaseUrl: Redacted.Redacted | undefined
   readonly redisUrl: Redacted.Redacted | undefined
   readonly machineId: string | undefined
@@ -139,9 +175,17 @@ const problemsOf = (name: Variable, text: string): ReadonlyArray<string> => {
   const issues =
     failure?._tag === "Fail" ? describeProblem(failure.error.issue).issues.map(({ message }) => message) : []
   // A secret is not repeated in a message.
-  const shown = name === "MUSTER_TOKEN" || name.endsWith("_URL") ? "" : `, not ${JSON.stringify(text.slice(0, 80))}`
+  const isSecret = name === "MUSTER_TOKEN" || name === "AZURE_STORAGE_KEY" || name.endsWith("_URL")
+  const shown = isSecret ? "" : `, not ${JSON.stringify(text.slice(0, 80))}`
   return issues.map((message) => `${name}: ${message.charAt(0).toLowerCase()}${message.slice(1)}${shown}`)
 }
+
+/** What a container in Azure needs beside its provider's name. */
+const azureNeeds = {
+  CLOUD_STORAGE_CONTAINER: "the container that keeps the assets",
+  AZURE_STORAGE_ACCOUNT: "the storage account that the container is in",
+  AZURE_STORAGE_KEY: "a key of the storage account"
+} as const
 
 /** Reads the configuration; `over` are the flags of a command, which go before the environment. */
 export const read = Effect.fn("Configuration.read")(function* (
@@ -154,7 +198,13 @@ export const read = Effect.fn("Configuration.read")(function* (
     const text = given(name)
     return text === undefined ? [] : problemsOf(name, text)
   })
-  if (problems.length > 0) return yield* new WrongUse({ problems })
+  const isAzure = given("CLOUD_STORAGE_PROVIDER") === "azure"
+  const missing = (Object.keys(azureNeeds) as ReadonlyArray<keyof typeof azureNeeds>).flatMap((name) =>
+    isAzure && given(name) === undefined
+      ? [`${name}: not set; it is ${azureNeeds[name]}, which CLOUD_STORAGE_PROVIDER=azure needs`]
+      : []
+  )
+  if (problems.length + missing.length > 0) return yield* new WrongUse({ problems: [...problems, ...missing] })
 
   const [interval, timeout] = [given("MUSTER_HEARTBEAT_INTERVAL"), given("MUSTER_HEARTBEAT_TIMEOUT")].map((text) =>
     toDuration(text ?? "")
@@ -170,6 +220,16 @@ export const read = Effect.fn("Configuration.read")(function* (
     return value === undefined ? undefined : Redacted.make(value, { label: name })
   }
   const workerId = given("WORKER_ID")
+  const assets: AssetSettings = isAzure
+    ? {
+        provider: "azure",
+        account: text("AZURE_STORAGE_ACCOUNT"),
+        key: Redacted.make(text("AZURE_STORAGE_KEY"), { label: "AZURE_STORAGE_KEY" }),
+        container: text("CLOUD_STORAGE_CONTAINER"),
+        endpoint: given("AZURE_STORAGE_ENDPOINT"),
+        cdnUrl: given("CLOUD_CDN_URL")
+      }
+    : { provider: "folder" }
   return {
     host: text("MUSTER_HOST"),
     port: Number(text("MUSTER_PORT")),
@@ -201,6 +261,10 @@ export const read = Effect.fn("Configuration.read")(function* (
     },
     beatInterval: toDuration(text("MUSTER_HEARTBEAT_INTERVAL")),
     maxPayload: Number(text("MUSTER_MAX_PAYLOAD")),
+    mappingFile: resolve(text("MUSTER_MAPPING")),
+    workspace: resolve(text("MUSTER_WORKSPACE")),
+    assets,
+    fetchFrom: toPrivateAddresses(text("MUSTER_FETCH_ALLOW_PRIVATE")),
     databaseUrl: secret("DATABASE_URL"),
     redisUrl: secret("REDIS_URL"),
     machineId: given("MACHINE_ID"),

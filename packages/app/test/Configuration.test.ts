@@ -51,6 +51,37 @@ describe("Configuration", () => {
     })
   )
 
+  it.effect("keeps assets in a folder of the workspace, or in a container it knows all about", () =>
+    Effect.gen(function* () {
+      const plain = yield* Configuration.read({})
+      assert.deepStrictEqual(plain.assets, { provider: "folder" })
+      assert.strictEqual(plain.workspace, `${process.cwd()}/workspace`)
+      assert.isTrue(plain.mappingFile.endsWith("/service-mapping.json"))
+      assert.isFalse(plain.fetchFrom)
+      assert.deepStrictEqual(yield* problems({ CLOUD_STORAGE_PROVIDER: "azure", AZURE_STORAGE_ENDPOINT: "files" }), [
+        'AZURE_STORAGE_ENDPOINT: expected a URL that starts with http:// or https://, not "files"',
+        "CLOUD_STORAGE_CONTAINER: not set; it is the container that keeps the assets, which CLOUD_STORAGE_PROVIDER=azure needs",
+        "AZURE_STORAGE_ACCOUNT: not set; it is the storage account that the container is in, which CLOUD_STORAGE_PROVIDER=azure needs",
+        "AZURE_STORAGE_KEY: not set; it is a key of the storage account, which CLOUD_STORAGE_PROVIDER=azure needs"
+      ])
+      const key = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
+      const azure = {
+        CLOUD_STORAGE_PROVIDER: "azure",
+        CLOUD_STORAGE_CONTAINER: "renders",
+        CLOUD_CDN_URL: "cdn.example.org",
+        AZURE_STORAGE_ACCOUNT: "acme1",
+        AZURE_STORAGE_KEY: key
+      }
+      const { assets } = yield* Configuration.read(azure)
+      assert.deepStrictEqual(assets.provider === "azure" ? Redacted.value(assets.key) : "", key)
+      assert.notInclude(JSON.stringify(assets), key)
+      const [wrong = ""] = yield* problems({ ...azure, AZURE_STORAGE_KEY: "not a key!" })
+      assert.isTrue(wrong.startsWith("AZURE_STORAGE_KEY: "))
+      assert.notInclude(wrong, "not a key!")
+      assert.strictEqual((yield* problems({ CLOUD_STORAGE_PROVIDER: "s3" })).length, 1)
+    })
+  )
+
   it.effect("names every problem at once, each by its variable, and ends with exit code 2", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(

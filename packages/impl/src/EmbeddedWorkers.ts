@@ -5,9 +5,11 @@ import { WorkerId } from "@muster/core/worker/Worker"
 import { Effect, Layer } from "effect"
 import type { Duration } from "effect"
 import * as Instance from "./Instance.ts"
+import type { LoadedMapping } from "./MappingSource.ts"
 import * as WorkerConnectors from "./WorkerConnectors.ts"
 
-const workerType = "simulation"
+/** The worker type of the mapping that they are of. */
+export const workerType = "simulation"
 
 export interface EmbeddedMachine {
   readonly machineId: string
@@ -16,6 +18,7 @@ export interface EmbeddedMachine {
   readonly beatInterval: Duration.Duration
   /** The longest result of a job, in characters of JSON. */
   readonly maxResultLength: number
+  readonly mapping: LoadedMapping
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -26,21 +29,20 @@ export const workerIds = (machine: Pick<EmbeddedMachine, "machineId" | "workers"
   )
 
 /** Fails with what is wrong with their settings, without starting them. */
-export const check = (environment: EmbeddedMachine["environment"]) =>
-  Effect.scoped(Effect.asVoid(WorkerConnectors.acquire(workerType, environment)))
+export const check = ({ environment, mapping }: Pick<EmbeddedMachine, "environment" | "mapping">) =>
+  Effect.scoped(Effect.asVoid(WorkerConnectors.acquire(mapping, workerType, environment)))
 
 /** Runs them for as long as the layer, on the stores of this process. */
 export const layer = (machine: EmbeddedMachine) =>
   Layer.effectDiscard(
     Effect.forEach(workerIds(machine), (id, index) =>
       Effect.gen(function* () {
-        const { capabilities, connectors } = yield* WorkerConnectors.acquire(workerType, machine.environment)
+        const offering = yield* WorkerConnectors.acquire(machine.mapping, workerType, machine.environment)
         const agent = WorkerAgent.run({
           registration: {
             id,
             region: machine.region,
             capacity: 1,
-            capabilities,
             metadata: {
               machine_id: machine.machineId,
               worker_type: workerType,
@@ -48,7 +50,7 @@ export const layer = (machine: EmbeddedMachine) =>
             },
             instance_id: Instance.make()
           },
-          connectors,
+          offering,
           beatInterval: machine.beatInterval,
           isGone: Instance.isGone,
           maxResultLength: machine.maxResultLength

@@ -1,17 +1,16 @@
 /** The service mapping of this process: the file the operator names, or the one that comes along, checked whole. */
 import { connectorOf, connectors } from "@muster/connectors/Registry"
+import type { Connector } from "@muster/core/connector/Connector"
 import type { Finding } from "@muster/core/mapping/Finding"
 import * as Findings from "@muster/core/mapping/Finding"
 import * as MappingCheck from "@muster/core/mapping/MappingCheck"
 import * as MappingFile from "@muster/core/mapping/MappingFile"
 import * as MappingVariables from "@muster/core/mapping/MappingVariables"
+import { serviceOf, servicesUsed } from "@muster/core/mapping/Routing"
 import type { ServiceMapping } from "@muster/core/mapping/ServiceMapping"
 import { Effect, Schema } from "effect"
 import { readFile } from "node:fs/promises"
-import { fileURLToPath } from "node:url"
-
-/** The mapping that comes along, in which every connector is reached by some job type. */
-export const shipped = fileURLToPath(new URL("../../../service-mapping.json", import.meta.url))
+import * as OwnConnector from "./OwnConnector.ts"
 
 /** The names of the connectors that come along. */
 export const builtIn: ReadonlySet<string> = new Set(
@@ -53,26 +52,58 @@ export const check = Effect.fn("MappingSource.check")(function* (
   return { file, mapping: read.mapping, findings: MappingCheck.check(read, builtIn) }
 })
 
+/** A mapping without errors, and the connectors it can name. */
+export interface LoadedMapping {
+  readonly file: string
+  readonly mapping: ServiceMapping
+  /** Those that come along, and the operator's own as far as this process needs them. */
+  readonly connectorOf: (name: string) => Connector | undefined
+}
+
+/** Imports the operator's own connectors that these worker types lead to. */
+const importOwn = Effect.fnUntraced(function* (
+  file: string,
+  mapping: ServiceMapping,
+  workerTypes: ReadonlyArray<string>
+): Effect.fn.Return<ReadonlyMap<string, Connector>, MappingUnusable> {
+  const used = new Set(
+    workerTypes.flatMap((type) =>
+      [...servicesUsed(mapping, type)].flatMap((service) => serviceOf(mapping, service)?.connector ?? [])
+    )
+  )
+  const own = [...used].flatMap((name) => {
+    const path = builtIn.has(name) ? undefined : mapping.connectors?.[name]?.path
+    return path === undefined ? [] : [{ name, path }]
+  })
+  const [found, failed] = yield* Effect.partition(own, ({ name, path }) =>
+    Effect.map(OwnConnector.load(file, name, path), (connector) => [name, connector] as const)
+  )
+  if (failed.length > 0) return yield* new MappingUnusable({ file, problems: failed.map(({ message }) => message) })
+  return new Map(found)
+})
+
 /**
- * The mapping for worker types that this process runs: warnings are logged; errors, and variables that are missing, fail
- * with all of them.
+ * The mapping for worker types that this process runs: warnings are logged; errors, variables that are missing, and
+ * connectors that cannot be imported fail with all of them.
  */
 export const load = Effect.fn("MappingSource.load")(function* (
   file: string,
   workerTypes: ReadonlyArray<string>,
   environment: Readonly<Record<string, string | undefined>>
-): Effect.fn.Return<ServiceMapping, MappingUnusable> {
+): Effect.fn.Return<LoadedMapping, MappingUnusable> {
   const { findings, mapping } = yield* check(file)
   const errors = findings.filter(({ severity }) => severity === "error")
   if (mapping === null || errors.length > 0) {
     return yield* new MappingUnusable({ file, problems: errors.map((found) => `${file}: ${Findings.sentence(found)}`) })
   }
   for (const found of findings) yield* Effect.logWarning(`${file}: ${Findings.sentence(found)}`)
-  const variablesOf = (name: string) => connectorOf(name)?.variables
+  const own = yield* importOwn(file, mapping, workerTypes)
+  const loaded = { file, mapping, connectorOf: (name: string) => connectorOf(name) ?? own.get(name) }
+  const variablesOf = (name: string) => loaded.connectorOf(name)?.variables
   const missing = workerTypes.flatMap((type) => MappingVariables.missing(mapping, type, variablesOf, environment))
   if (missing.length > 0) {
     const problems = [...new Set(missing.map((found) => `${found.message} (${file}: ${found.path})`))]
     return yield* new MappingUnusable({ file, problems })
   }
-  return mapping
+  return loaded
 })

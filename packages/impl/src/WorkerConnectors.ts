@@ -1,6 +1,5 @@
 /** From the name of a worker type to connectors under supervision: what CONNECTORS means to a worker. */
-import { connectorOf } from "@muster/connectors/Registry"
-import type { ConnectorServices } from "@muster/core/connector/Connector"
+import type { Connector, ConnectorServices } from "@muster/core/connector/Connector"
 import * as Offering from "@muster/core/connector/runtime/Offering"
 import * as SupervisedConnector from "@muster/core/connector/runtime/SupervisedConnector"
 import { didYouMean } from "@muster/core/DidYouMean"
@@ -9,6 +8,7 @@ import type { ServiceMapping } from "@muster/core/mapping/ServiceMapping"
 import { expandAll } from "@muster/core/mapping/Template"
 import { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
 import { Effect, Result, type Scope } from "effect"
+import type { LoadedMapping } from "./MappingSource.ts"
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -26,14 +26,11 @@ const servicesOf = (mapping: ServiceMapping, workerType: string): ReadonlyMap<st
 
 /** The variables of the connector, filled in; what the service says of itself goes before them. */
 const settingsOf = Effect.fnUntraced(function* (
-  mapping: ServiceMapping,
+  { connectorOf, mapping }: LoadedMapping,
   service: string,
   environment: Environment
 ): Effect.fn.Return<
-  {
-    readonly connector: NonNullable<ReturnType<typeof connectorOf>>
-    readonly settings: Readonly<Record<string, string>>
-  },
+  { readonly connector: Connector; readonly settings: Readonly<Record<string, string>> },
   InvalidConfiguration
 > {
   const entry = serviceOf(mapping, service)
@@ -54,10 +51,11 @@ const settingsOf = Effect.fnUntraced(function* (
  * for what no waiting heals: an unknown worker type, settings that are missing or wrong.
  */
 export const acquire = Effect.fnUntraced(function* (
-  mapping: ServiceMapping,
+  loaded: LoadedMapping,
   workerType: string,
   environment: Environment
 ): Effect.fn.Return<Offering.Offering, InvalidConfiguration, Scope.Scope | ConnectorServices> {
+  const { mapping } = loaded
   if (!Object.hasOwn(mapping.workers, workerType)) {
     const known = Object.keys(mapping.workers)
     const [meant] = didYouMean(workerType, known)
@@ -66,7 +64,7 @@ export const acquire = Effect.fnUntraced(function* (
   }
   const services = [...servicesOf(mapping, workerType)]
   const prepared = yield* Effect.forEach(services, ([service, job_types]) =>
-    Effect.map(settingsOf(mapping, service, environment), (found) => ({ ...found, job_types }))
+    Effect.map(settingsOf(loaded, service, environment), (found) => ({ ...found, job_types }))
   )
   const names = [...new Set(prepared.map(({ connector }) => connector.name))]
   const { connectors, offering } = Offering.supervised({ labels: { connectors: names } })

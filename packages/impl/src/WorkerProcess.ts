@@ -7,15 +7,19 @@ import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
 import { type Duration, Effect, Layer, type Redacted } from "effect"
+import * as ConnectorLayers from "./ConnectorLayers.ts"
 import * as HttpRegistry from "./HttpRegistry.ts"
 import * as Instance from "./Instance.ts"
+import * as MappingSource from "./MappingSource.ts"
 import * as WorkerConnectors from "./WorkerConnectors.ts"
 import * as WorkerLayers from "./WorkerLayers.ts"
 
-export interface WorkerProcessOptions {
+export interface WorkerProcessOptions extends ConnectorLayers.ConnectorSettings {
   readonly workerId: WorkerId
   /** The worker type that CONNECTORS names. */
   readonly workerType: string
+  /** The file of the service mapping. */
+  readonly mappingFile: string
   readonly url: string
   readonly token: Redacted.Redacted | undefined
   readonly redisUrl: Redacted.Redacted
@@ -31,21 +35,22 @@ export interface WorkerProcessOptions {
 /** Runs the worker until it is interrupted. Fails when it is configured wrongly or a twin of it lives. */
 export const workerProcess = (options: WorkerProcessOptions) =>
   Effect.gen(function* () {
-    const { capabilities, connectors } = yield* WorkerConnectors.acquire(options.workerType, options.environment)
+    const { environment, mappingFile, workerType } = options
+    const mapping = yield* MappingSource.load(mappingFile, [workerType], environment)
+    const offering = yield* WorkerConnectors.acquire(mapping, workerType, environment)
     yield* JobScheduler.startStandby
     return yield* WorkerAgent.run({
       registration: {
         id: options.workerId,
         region: options.region,
         capacity: options.capacity,
-        capabilities,
         metadata: {
-          worker_type: options.workerType,
+          worker_type: workerType,
           ...(options.machineId === undefined ? {} : { machine_id: options.machineId })
         },
         instance_id: Instance.make()
       },
-      connectors,
+      offering,
       beatInterval: options.beatInterval,
       isGone: Instance.isGone,
       maxResultLength: options.maxResultLength
@@ -54,6 +59,7 @@ export const workerProcess = (options: WorkerProcessOptions) =>
     Effect.scoped,
     Effect.provide(
       Layer.mergeAll(
+        ConnectorLayers.layer(options),
         WorkerLayers.redisQueue(options.redisUrl),
         HttpRegistry.layer(options).pipe(Layer.provide(NodeHttpClient.layerUndici))
       )

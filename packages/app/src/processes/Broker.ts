@@ -1,13 +1,13 @@
 /** The server process: stores, routes and schedulers, and on request a machine of simulated workers. */
 import * as NetAddress from "effect/net/NetAddress"
 import * as BrokerServer from "@muster/impl/BrokerServer"
+import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
+import * as MappingSource from "@muster/impl/MappingSource"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
 import { BuildInfo } from "@muster/core/diagnosis/BuildInfo"
 import { EventSettings } from "@muster/core/event/EventSettings"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
-import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import type { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
 import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
@@ -100,16 +100,26 @@ export class CannotListen extends Schema.TaggedError<CannotListen>("@muster/app/
 const codeOf = (cause: unknown): string =>
   cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "unknown reason"
 
-const asWrongUse = (error: InvalidConfiguration | ConnectorFailure) => new WrongUse({ problems: [error.message] })
-
 /** Runs a server until it is interrupted. */
 export const run = Effect.fnUntraced(function* (
   configuration: Configuration,
   options: { readonly withWorkers: boolean }
 ) {
   yield* requireTokenOffLoopback(configuration)
-  // What is wrong with the workers is said before anything listens.
-  if (options.withWorkers) yield* Effect.mapError(EmbeddedWorkers.check(configuration.environment), asWrongUse)
+  const { environment, mappingFile } = configuration
+  const connectors = ConnectorLayers.layer(configuration)
+  // What is wrong with the mapping and the workers is said before anything listens.
+  const mapping = yield* MappingSource.load(
+    mappingFile,
+    options.withWorkers ? [EmbeddedWorkers.workerType] : [],
+    environment
+  ).pipe(Effect.mapError(({ problems }) => new WrongUse({ problems })))
+  if (options.withWorkers) {
+    yield* EmbeddedWorkers.check({ mapping, environment }).pipe(
+      Effect.provide(connectors),
+      Effect.mapError((error) => new WrongUse({ problems: [error.message] }))
+    )
+  }
   const stores = yield* storesOf(configuration)
   const machine = {
     machineId: configuration.machineId ?? "local",
@@ -117,7 +127,8 @@ export const run = Effect.fnUntraced(function* (
     workers: options.withWorkers ? embeddedWorkers : 0,
     beatInterval: configuration.beatInterval,
     maxResultLength: configuration.maxPayload,
-    environment: configuration.environment
+    mapping,
+    environment
   }
   const announce = Layer.effectDiscard(
     Effect.gen(function* () {
@@ -142,6 +153,7 @@ export const run = Effect.fnUntraced(function* (
   // The workers stop first, while there is still a queue to hand their jobs back to.
   return yield* Layer.launch(
     EmbeddedWorkers.layer(machine).pipe(
+      Layer.provide(connectors),
       Layer.provide(server),
       Layer.provide(stores.layer),
       Layer.provide(settings(configuration))

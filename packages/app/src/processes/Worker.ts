@@ -29,6 +29,7 @@ export const run = Effect.fnUntraced(function* (configuration: Configuration) {
     Effect.provideService(QueueSettings, configuration.queue),
     Effect.provideService(EventSettings, configuration.events),
     Effect.catchTags({
+      MappingUnusable: ({ problems }) => Effect.fail(new WrongUse({ problems })),
       InvalidConfiguration: (error) => Effect.fail(new WrongUse({ problems: [error.message] })),
       StorageError: ({ detail }) => Effect.fail(new WrongUse({ problems: [`REDIS_URL: ${detail}`] }))
     })

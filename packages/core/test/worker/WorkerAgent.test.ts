@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Layer, Option, Ref } from "effect"
 import { TestClock } from "effect/testing"
 import type { RunningConnector } from "@muster/core/connector/Connector"
+import * as Offering from "@muster/core/connector/runtime/Offering"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobId, request } from "@muster/core/job/Job"
@@ -24,8 +25,8 @@ const instant: RunningConnector = { health: Effect.void, process: () => Effect.s
 const start = (instance_id: string, over: Partial<WorkerAgent.AgentOptions> = {}) =>
   Effect.forkChild(
     WorkerAgent.run({
-      registration: { id, region: "eu", capacity: 1, capabilities: { job_types: ["simulation"] }, instance_id },
-      connectors: new Map([["simulation", instant]]),
+      registration: { id, region: "eu", capacity: 1, instance_id },
+      offering: Offering.fixed({ job_types: ["simulation"] }, new Map([["simulation", instant]])),
       beatInterval: Duration.seconds(15),
       ...over
     }),
