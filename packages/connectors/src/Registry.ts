@@ -8,12 +8,6 @@ import * as OpenAIResponsesConnector from "./OpenAIResponsesConnector.ts"
 import * as OpenAIText2ImgConnector from "./OpenAIText2ImgConnector.ts"
 import * as OpenAITextConnector from "./OpenAITextConnector.ts"
 import * as OpenAITextSimpleConnector from "./OpenAITextSimpleConnector.ts"
-import * as OpenAIConnector from "./OpenAIConnector.ts"
-import * as OpenAIImg2ImgConnector from "./OpenAIImg2ImgConnector.ts"
-import * as OpenAIResponsesConnector from "./OpenAIResponsesConnector.ts"
-import * as OpenAIText2ImgConnector from "./OpenAIText2ImgConnector.ts"
-import * as OpenAITextConnector from "./OpenAITextConnector.ts"
-import * as OpenAITextSimpleConnector from "./OpenAITextSimpleConnector.ts"
 import * as ReplicateConnector from "./ReplicateConnector.ts"
 import * as RunPodConnector from "./RunPodConnector.ts"
 import * as SimulationConnector from "./SimulationConnector.ts"
@@ -30,12 +24,6 @@ export const connectors: ReadonlyArray<Registered> = [
   line(SimulationConnector.connector),
   line(ComfyUIWebSocketConnector.connector),
   line(ComfyUIRemoteConnector.connector),
-  line(OpenAIConnector.connector),
-  line(OpenAITextConnector.connector),
-  line(OpenAITextSimpleConnector.connector),
-  line(OpenAIText2ImgConnector.connector, "OpenAIImageConnector"),
-  line(OpenAIImg2ImgConnector.connector),
-  line(OpenAIResponsesConnector.connector),
   line(OpenAIConnector.connector),
   line(OpenAITextConnector.connector),
   line(OpenAITextSimpleConnector.connector),
