@@ -29,6 +29,7 @@ export interface ComfyServer {
     readonly id: string
   }) => Effect.Effect<typeof Messages.Accepted.Type, ConnectorFailure>
   readonly queue: Effect.Effect<Messages.Queue, ConnectorFailure>
+  /** Asked once, so that a server which is started again is seen to be away. */
   readonly queueRemaining: Effect.Effect<number, ConnectorFailure>
   /** The record of an ended prompt. */
   readonly past: (prompt_id: string) => Effect.Effect<Option.Option<Messages.Past>, ConnectorFailure>
@@ -70,6 +71,7 @@ export const make = Effect.fnUntraced(function* (
   const { headers, maxRetries, timeout, url } = settings
   const options = { name, timeout, maxRetries, wordsOf: ComfyFailure.words }
   const service = yield* HttpService.make(options)
+  const onceService = yield* HttpService.make({ ...options, maxRetries: 0 })
   const infoService = yield* HttpService.make({ ...options, maxAnswerBytes: longestInfo })
 
   const plain = Object.fromEntries(Object.entries(headers).map(([key, value]) => [key, Redacted.value(value)]))
@@ -88,7 +90,7 @@ export const make = Effect.fnUntraced(function* (
     queue,
 
     queueRemaining: Effect.map(
-      service.json(get("/prompt"), Messages.Remaining),
+      onceService.json(get("/prompt"), Messages.Remaining),
       ({ exec_info }) => exec_info.queue_remaining
     ),
 

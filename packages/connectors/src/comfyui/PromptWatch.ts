@@ -37,6 +37,7 @@ const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavaila
 /** How the history may lag behind the event that speaks of it, behind a proxy for example. */
 const shortly = Schedule.exponential("50 millis")
 const looksForThePast = 4
+const secondLook = Duration.millis(200)
 
 const decodeError = Schema.decodeUnknownOption(ExecutionError)
 
@@ -119,9 +120,12 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
     Option.map((past): Place => ({ _tag: "Past", past }))
   )
 
-  /** The reads are not atomic: what was in neither place may have moved from one to the other in between. */
+  /**
+   * The reads are not atomic: what was in neither place may have moved from one to the other in between. What is gone
+   * has to be made anew, so that is looked at twice.
+   */
   const locate = Effect.gen(function* () {
-    for (const place of [inQueue, inHistory, inQueue]) {
+    for (const place of [inQueue, inHistory, inQueue, Effect.delay(inHistory, secondLook), inQueue]) {
       const found = yield* place
       if (Option.isSome(found)) return found.value
     }
