@@ -42,7 +42,8 @@ export const hurtableServer = (answer: Answer): Effect.Effect<HurtableServer, ne
     })
     // A WebSocket is asked for in a request, too.
     server.on("upgrade", (_, socket) => {
-      if (hurt === undefined || hurt === "hanging") return
+      if (hurt === undefined) return
+      if (hurt === "hanging") return void socket.on("end", () => socket.destroy()).resume()
       const said = hurt === "failing" ? "500 Out Of Order" : hurt === "html" ? "200 OK" : "401 Unauthorized"
       socket.end(`HTTP/1.1 ${said}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
     })
