@@ -3,7 +3,7 @@ import { Clock, Duration, Effect, Layer } from "effect"
 import { QuotaBudget, QuotaSpent } from "../QuotaBudget.ts"
 import * as Allowances from "./Allowances.ts"
 
-export const layer: Layer.Layer<QuotaBudget> = Layer.sync(QuotaBudget, () => {
+export const make: Effect.Effect<QuotaBudget["Service"]> = Effect.sync(() => {
   const budgets = new Map<string, Allowances.Allowances>()
   const at = (budget: string, now: number) => Allowances.current(budgets.get(budget) ?? Allowances.unlimited, now)
 
@@ -28,3 +28,5 @@ export const layer: Layer.Layer<QuotaBudget> = Layer.sync(QuotaBudget, () => {
       })
   })
 })
+
+export const layer: Layer.Layer<QuotaBudget> = Layer.effect(QuotaBudget, make)
