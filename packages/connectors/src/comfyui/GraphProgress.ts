@@ -68,7 +68,7 @@ export const make = (workflow: Workflow): GraphProgress => {
       case "progress":
         if (data.node === null) return
         begin(data.node)
-        steps = { value: data.value, max: data.max }
+        steps = data.max > 0 ? { value: data.value, max: data.max } : undefined
         return advance(data.node, data.value, data.max)
       case "executed":
         return finish(data.node)

@@ -1,0 +1,80 @@
+import * as ComfyFailure from "@muster/connectors/comfyui/ComfyFailure"
+import { ofBinary } from "@muster/connectors/comfyui/ComfyMessages"
+import * as GraphProgress from "@muster/connectors/comfyui/GraphProgress"
+import * as PromptId from "@muster/connectors/comfyui/PromptId"
+import { JobId } from "@muster/core/job/Job"
+import { assert, describe, it } from "@effect/vitest"
+
+describe("ComfyFailure", () => {
+  it.each([
+    ["torch.cuda.OutOfMemoryError", "no", "ResourceExhausted"],
+    ["torch.OutOfMemoryError", "Allocation on device", "ResourceExhausted"],
+    ["RuntimeError", "CUDA out of memory. Tried to allocate 2 GiB", "ResourceExhausted"],
+    ["MemoryError", "", "ResourceExhausted"],
+    ["RuntimeError", "something else", "ProtocolError"],
+    ["ValueError", "bad", "InvalidPayload"],
+    ["PIL.UnidentifiedImageError", "no image", "InvalidPayload"],
+    ["FileNotFoundError", "model.safetensors", "ServiceUnavailable"],
+    ["SomethingOfAnExtension", "", "ProtocolError"]
+  ])("%s (%s) is %s", (exception_type, exception_message, kind) => {
+    assert.strictEqual(ComfyFailure.ofExecution({ exception_type, exception_message }).kind, kind)
+  })
+
+  it("says little about errors that are long", () => {
+    const failure = ComfyFailure.ofExecution({ exception_message: "x".repeat(200_000), node_type: "y".repeat(5_000) })
+    assert.isBelow(failure.message.length, 600)
+  })
+
+  it("says something about a refusal that was too long to be read whole", () => {
+    const text =
+      '{"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}, ' +
+      '"node_errors": {"4": {"errors": [{"type": "value_not_in_list", "message": "Value not in list", ' +
+      '"details": "ckpt", "extra_info": {"input_name": "ckpt_name", "input_config": [["a", '
+    assert.strictEqual(ComfyFailure.words(text), "node 4, input ckpt_name: Value not in list")
+  })
+})
+
+describe("PromptId", () => {
+  const job = { id: JobId.make("job-1"), attempt: 3, payload: { workflow: { 1: {}, a: { x: 1, y: 2 } } } }
+
+  it("is a UUID made of job and attempt, whatever order its keys have", () => {
+    assert.match(PromptId.ofAttempt(job, 1), /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    const same = { ...job, payload: { workflow: { a: { y: 2, x: 1 }, 1: {} } } }
+    assert.strictEqual(PromptId.ofAttempt(same, 1), PromptId.ofAttempt(job, 1))
+    const others = [PromptId.ofAttempt(job, 2), PromptId.ofAttempt({ ...job, payload: {} }, 1)]
+    assert.strictEqual(new Set([PromptId.ofAttempt(job, 1), ...others]).size, 3)
+  })
+
+  it("is looked for among the attempts before, the latest first, and not among all", () => {
+    assert.deepStrictEqual(
+      PromptId.ofAttempts(job),
+      [3, 2, 1].map((attempt) => PromptId.ofAttempt(job, attempt))
+    )
+    assert.strictEqual(PromptId.ofAttempts({ ...job, attempt: 1_000 }).length, 10)
+  })
+})
+
+describe("GraphProgress", () => {
+  const node = { class_type: "Node", inputs: {} }
+
+  it("never goes back, whatever order events come in and however often", () => {
+    const progress = GraphProgress.make({ 1: node, 2: node, 3: node })
+    const at = (value: number) =>
+      progress.hear({ type: "progress", data: { prompt_id: "p", node: "2", value, max: 10 } })?.percent
+    assert.approximately(at(5) ?? 0, (95 * 0.5) / 3, 0.01)
+    assert.approximately(at(2) ?? 0, (95 * 0.5) / 3, 0.01)
+    const cached = { type: "execution_cached", data: { prompt_id: "p", nodes: ["1", "made-by-another"] } } as const
+    assert.approximately(progress.hear(cached)?.percent ?? 0, (95 * 1.5) / 3, 0.01)
+    assert.isUndefined(progress.hear(cached))
+    assert.strictEqual(progress.cached(), 1)
+    assert.isUndefined(progress.hear({ type: "progress", data: { prompt_id: "p", node: "2", value: 2, max: 0 } })?.step)
+  })
+
+  it("knows previews with and without metadata", () => {
+    assert.deepStrictEqual(
+      [1, 2, 4].map((type) => ofBinary(Buffer.from([0, 0, 0, type, 0, 0, 0, 1]))?.type),
+      ["preview", undefined, "preview"]
+    )
+    assert.isUndefined(ofBinary(Buffer.from([0, 0])))
+  })
+})
