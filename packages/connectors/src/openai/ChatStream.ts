@@ -11,10 +11,16 @@ import * as TokenUsage from "./TokenUsage.ts"
 const optionalText = Schema.optionalKey(Schema.NullOr(Schema.String))
 
 const ToolCallPart = Schema.Struct({
-  index: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000 })),
+  index: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000 }))),
   id: optionalText,
   type: optionalText,
   function: Schema.optionalKey(Schema.Struct({ name: optionalText, arguments: optionalText }))
+})
+
+const Said = Schema.Struct({
+  content: optionalText,
+  refusal: optionalText,
+  tool_calls: Schema.optionalKey(Schema.NullOr(Schema.Array(ToolCallPart)))
 })
 
 const Chunk = Schema.Struct({
@@ -22,15 +28,9 @@ const Chunk = Schema.Struct({
   model: optionalText,
   choices: Schema.Array(
     Schema.Struct({
-      delta: Schema.optionalKey(
-        Schema.NullOr(
-          Schema.Struct({
-            content: optionalText,
-            refusal: optionalText,
-            tool_calls: Schema.optionalKey(Schema.NullOr(Schema.Array(ToolCallPart)))
-          })
-        )
-      ),
+      delta: Schema.optionalKey(Schema.NullOr(Said)),
+      /** In their place where it is not streamed. */
+      message: Schema.optionalKey(Schema.NullOr(Said)),
       finish_reason: optionalText
     })
   ),
@@ -75,12 +75,13 @@ class Gathered {
     this.usage = TokenUsage.of(chunk.usage) ?? this.usage
     const [choice] = chunk.choices
     if (choice === undefined) return
-    const { content, refusal, tool_calls } = choice.delta ?? {}
+    const { content, refusal, tool_calls } = choice.delta ?? choice.message ?? {}
     if (content) this.texts.push(content)
     this.refusal += refusal ?? ""
-    for (const part of tool_calls ?? []) {
-      const before = this.toolCalls.get(part.index)
-      this.toolCalls.set(part.index, {
+    for (const [at, part] of (tool_calls ?? []).entries()) {
+      const index = part.index ?? at
+      const before = this.toolCalls.get(index)
+      this.toolCalls.set(index, {
         id: part.id || (before?.id ?? ""),
         type: part.type || (before?.type ?? "function"),
         function: {

@@ -39,10 +39,12 @@ type Approach = (job: ConnectorJob, asked: AskedImage, report: Report) => Effect
 const refusedFor = Duration.minutes(10)
 
 const StreamEvent = Schema.Struct({
-  type: Schema.String,
+  type: Schema.optionalKey(Schema.String),
   b64_json: Schema.optionalKey(Schema.NullOr(Schema.String)),
   partial_image_index: Schema.optionalKey(Schema.Finite),
-  usage: Schema.optionalKey(Schema.Unknown)
+  usage: Schema.optionalKey(Schema.Unknown),
+  /** Of an answer that is not streamed. */
+  data: Schema.optionalKey(Pictures.ImagesAnswer.fields.data)
 })
 
 const ofProtocol = (message: string): Refusal => accepted(new ConnectorFailure({ kind: "ProtocolError", message }))
@@ -116,7 +118,12 @@ const streamed =
       client.images.generate(request as unknown as OpenAI.Images.ImageGenerateParamsStreaming, options)
     )
     let made: Pictures.Pictures | undefined
-    const hear = Stream.runForEach(events, ({ b64_json, partial_image_index, type, usage }) => {
+    const hear = Stream.runForEach(events, ({ b64_json, data, partial_image_index, type, usage }) => {
+      if (data !== undefined) {
+        return Effect.map(Effect.mapError(Pictures.ofAnswer({ data, usage }, "direct"), accepted), (whole) => {
+          made = whole
+        })
+      }
       if (type === "image_generation.completed" && b64_json) {
         made = { pictures: [{ image: { base64: b64_json } }], approach: "stream", usage: TokenUsage.of(usage) }
       }

@@ -19,16 +19,24 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** What the package gives for a request that is streamed. */
+interface Streaming {
+  readonly withResponse: () => Promise<{ readonly data: AsyncIterable<unknown>; readonly response: Response }>
+}
+
 type Run<A> = (client: OpenAI, options: CallOptions) => Promise<A>
 
 export interface OpenAIAccess {
   /** A call that costs, decoded. `key` lets a provider that knows such keys see that it was asked the same before. */
   readonly paid: <A, I>(key: string, schema: Schema.Codec<A, I>, run: Run<unknown>) => Effect.Effect<A, Refusal>
-  /** The same, answered in parts, each of which comes within the timeout. */
+  /**
+   * The same, answered in parts, each of which comes within the timeout. A service that does not stream answers in one
+   * part, as it would have without.
+   */
   readonly streamed: <A, I>(
     key: string,
     schema: Schema.Codec<A, I>,
-    run: Run<AsyncIterable<unknown>>
+    run: (client: OpenAI, options: CallOptions) => Streaming
   ) => Stream.Stream<A, Refusal>
   /** A call that costs nothing and may be made again. */
   readonly free: <A, I>(schema: Schema.Codec<A, I>, run: Run<unknown>) => Effect.Effect<A, ConnectorFailure>
@@ -36,6 +44,14 @@ export interface OpenAIAccess {
   readonly told: (failure: ConnectorFailure) => Effect.Effect<void>
   /** Fails when nothing could be asked with this key now. */
   readonly health: Effect.Effect<void, ConnectorFailure>
+}
+
+const partsOf = async (streaming: Streaming): Promise<AsyncIterable<unknown>> => {
+  const { data, response } = await streaming.withResponse()
+  if (!response.headers.get("content-type")?.includes("application/json")) return data
+  return (async function* () {
+    yield (await response.json()) as unknown
+  })()
 }
 
 /** The client has no timeout of its own. */
@@ -162,15 +178,17 @@ export const make = Effect.fnUntraced(function* (account: Account) {
 
     streamed: (key, schema, run) =>
       Stream.unwrap(
-        Effect.map(pay(key, run), (parts) =>
-          Stream.fromAsyncIterable(parts, (error) => error).pipe(
-            Stream.catch((error): Stream.Stream<never, Refusal> => Stream.fromEffect(refusalOf(error))),
-            Stream.timeoutOrElse({ duration: account.timeout, orElse: () => Stream.fromEffect(timedOut) }),
-            Stream.mapEffect(decoded(schema)),
-            // What has begun was taken on.
-            Stream.mapError(({ failure }) => accepted(failure)),
-            Stream.tapError(({ failure }) => budget.told(failure))
-          )
+        Effect.map(
+          pay(key, (client, options) => partsOf(run(client, options))),
+          (parts) =>
+            Stream.fromAsyncIterable(parts, (error) => error).pipe(
+              Stream.catch((error): Stream.Stream<never, Refusal> => Stream.fromEffect(refusalOf(error))),
+              Stream.timeoutOrElse({ duration: account.timeout, orElse: () => Stream.fromEffect(timedOut) }),
+              Stream.mapEffect(decoded(schema)),
+              // What has begun was taken on.
+              Stream.mapError(({ failure }) => accepted(failure)),
+              Stream.tapError(({ failure }) => budget.told(failure))
+            )
         )
       ),
 
