@@ -53,6 +53,9 @@ const errorBodyBytes = 64 * 1024
 /** A wait that is worth making inside an attempt; a longer one is left to the queue. */
 const shortWait = Duration.seconds(2)
 
+/** Methods of which HTTP says that to repeat one does what one of it does. */
+const repeatable: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE"])
+
 const between = Schedule.jittered(Schedule.exponential("250 millis"))
 
 /** A failure, and whether the request may be sent again. */
@@ -132,7 +135,7 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
     request: HttpClientRequest.HttpClientRequest,
     read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>
   ) => {
-    const isSafe = request.method === "GET" || request.method === "HEAD"
+    const isSafe = repeatable.has(request.method)
     return client.execute(request).pipe(
       Effect.mapError((error): Refusal => ({
         failure: HttpFailure.ofTransport(name, error),
@@ -162,7 +165,7 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
       readBytes(response, maxAnswerBytes).pipe(
         Effect.mapError((): Refusal => ({
           failure: protocolError("broke its answer off"),
-          mayRepeat: request.method === "GET"
+          mayRepeat: repeatable.has(request.method)
         })),
         Effect.flatMap(({ bytes, isWhole }) =>
           isWhole
