@@ -11,6 +11,8 @@ import * as OpenAITextSimpleConnector from "./OpenAITextSimpleConnector.ts"
 import * as ReplicateConnector from "./ReplicateConnector.ts"
 import * as RunPodConnector from "./RunPodConnector.ts"
 import * as SimulationConnector from "./SimulationConnector.ts"
+import * as SimulationHttpConnector from "./SimulationHttpConnector.ts"
+import * as SimulationWebsocketConnector from "./SimulationWebsocketConnector.ts"
 
 export interface Registered {
   readonly connector: Connector
@@ -22,6 +24,8 @@ const line = (connector: Connector, ...aliases: ReadonlyArray<string>): Register
 
 export const connectors: ReadonlyArray<Registered> = [
   line(SimulationConnector.connector),
+  line(SimulationHttpConnector.connector),
+  line(SimulationWebsocketConnector.connector),
   line(ComfyUIWebSocketConnector.connector),
   line(ComfyUIRemoteConnector.connector),
   line(OpenAIConnector.connector),
