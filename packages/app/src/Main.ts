@@ -5,6 +5,7 @@ import * as DemoCommand from "./commands/DemoCommand.ts"
 import * as DoctorCommand from "./commands/DoctorCommand.ts"
 import * as EventsCommand from "./commands/EventsCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
+import * as MappingCommand from "./commands/MappingCommand.ts"
 import * as QueueCommand from "./commands/QueueCommand.ts"
 import * as WebhooksCommand from "./commands/WebhooksCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
@@ -24,6 +25,7 @@ const muster = Command.make("muster").pipe(
     EventsCommand.command,
     WorkersCommand.command,
     WebhooksCommand.command,
+    MappingCommand.command,
     DoctorCommand.command
   ])
 )

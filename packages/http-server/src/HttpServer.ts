@@ -29,6 +29,7 @@ import * as RequestBody from "./RequestBody.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
 import * as EventRoutes from "./routes/EventRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
+import * as MappingRoutes from "./routes/MappingRoutes.ts"
 import * as QueueRoutes from "./routes/QueueRoutes.ts"
 import * as SystemRoutes from "./routes/SystemRoutes.ts"
 import * as WebhookRoutes from "./routes/WebhookRoutes.ts"
@@ -88,6 +89,7 @@ const everyRoute = Layer.mergeAll(
     QueueRoutes.layer,
     EventRoutes.layer,
     WebhookRoutes.layer,
+    MappingRoutes.layer,
     SystemRoutes.layer
   ]),
   Layer.provide([RefuseUnasked.layer, bodyLimit, spans, Overview.layer])

@@ -28,6 +28,7 @@ const routes = {
   "/webhooks/{id}/deliveries": ["get"],
   "/webhooks/{id}/enable": ["post"],
   "/webhooks/{id}/test": ["post"],
+  "/mapping": ["get"],
   "/health": ["get"],
   "/ready": ["get"],
   "/metrics": ["get"],

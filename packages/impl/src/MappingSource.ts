@@ -2,6 +2,7 @@
 import { connectorOf, connectors } from "@muster/connectors/Registry"
 import type { Connector } from "@muster/core/connector/Connector"
 import type { Finding } from "@muster/core/mapping/Finding"
+import type { KnownMapping } from "@muster/core/mapping/KnownMapping"
 import * as Findings from "@muster/core/mapping/Finding"
 import * as MappingCheck from "@muster/core/mapping/MappingCheck"
 import * as MappingFile from "@muster/core/mapping/MappingFile"
@@ -9,7 +10,7 @@ import * as MappingVariables from "@muster/core/mapping/MappingVariables"
 import { serviceOf, servicesUsed } from "@muster/core/mapping/Routing"
 import type { ServiceMapping } from "@muster/core/mapping/ServiceMapping"
 import { Effect, Schema } from "effect"
-import { readFile } from "node:fs/promises"
+import { access, readFile } from "node:fs/promises"
 import * as OwnConnector from "./OwnConnector.ts"
 
 /** The names of the connectors that come along. */
@@ -40,6 +41,22 @@ const reasonOf = (error: unknown): string => {
   return code === "EACCES" ? "it may not be read" : "it cannot be read"
 }
 
+/** Modules that are not here. Only a worker that runs them needs them, and its start fails then. */
+const absentModules = (file: string, mapping: ServiceMapping | null): Effect.Effect<ReadonlyArray<Finding>> =>
+  Effect.map(
+    Effect.forEach(Object.entries(mapping?.connectors ?? {}), ([name, { path }]) => {
+      if (path === undefined || builtIn.has(name)) return Effect.succeed([])
+      const at = OwnConnector.locate(file, path)
+      return Effect.promise(() =>
+        access(at).then(
+          () => [],
+          () => [Findings.warning(["connectors", name, "path"], `there is no file ${at}`)]
+        )
+      )
+    }),
+    (found) => found.flat()
+  )
+
 /** Reads a mapping and says everything that is wrong with it. */
 export const check = Effect.fn("MappingSource.check")(function* (
   file: string
@@ -49,13 +66,16 @@ export const check = Effect.fn("MappingSource.check")(function* (
     catch: (error) => new MappingUnusable({ file, problems: [`${file}: ${reasonOf(error)}`] })
   })
   const read = MappingFile.parse(text)
-  return { file, mapping: read.mapping, findings: MappingCheck.check(read, builtIn) }
+  const absent = yield* absentModules(file, read.mapping)
+  return { file, mapping: read.mapping, findings: [...MappingCheck.check(read, builtIn), ...absent] }
 })
 
+/** The names of all connectors that a mapping can name. */
+export const connectorNames = ({ connectors = {} }: ServiceMapping): ReadonlySet<string> =>
+  new Set([...builtIn, ...Object.keys(connectors).filter((name) => connectors[name]?.path !== undefined)])
+
 /** A mapping without errors, and the connectors it can name. */
-export interface LoadedMapping {
-  readonly file: string
-  readonly mapping: ServiceMapping
+export interface LoadedMapping extends KnownMapping {
   /** Those that come along, and the operator's own as far as this process needs them. */
   readonly connectorOf: (name: string) => Connector | undefined
 }
@@ -98,7 +118,7 @@ export const load = Effect.fn("MappingSource.load")(function* (
   }
   for (const found of findings) yield* Effect.logWarning(`${file}: ${Findings.sentence(found)}`)
   const own = yield* importOwn(file, mapping, workerTypes)
-  const loaded = { file, mapping, connectorOf: (name: string) => connectorOf(name) ?? own.get(name) }
+  const loaded = { file, mapping, findings, connectorOf: (name: string) => connectorOf(name) ?? own.get(name) }
   const variablesOf = (name: string) => loaded.connectorOf(name)?.variables
   const missing = workerTypes.flatMap((type) => MappingVariables.missing(mapping, type, variablesOf, environment))
   if (missing.length > 0) {

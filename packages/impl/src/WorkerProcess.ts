@@ -32,36 +32,38 @@ export interface WorkerProcessOptions extends ConnectorLayers.ConnectorSettings 
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
-/** Runs the worker until it is interrupted. Fails when it is configured wrongly or a twin of it lives. */
-export const workerProcess = (options: WorkerProcessOptions) =>
-  Effect.gen(function* () {
-    const { environment, mappingFile, workerType } = options
-    const mapping = yield* MappingSource.load(mappingFile, [workerType], environment)
-    const offering = yield* WorkerConnectors.acquire(mapping, workerType, environment)
-    yield* JobScheduler.startStandby
-    return yield* WorkerAgent.run({
-      registration: {
-        id: options.workerId,
-        region: options.region,
-        capacity: options.capacity,
-        metadata: {
-          worker_type: workerType,
-          ...(options.machineId === undefined ? {} : { machine_id: options.machineId })
-        },
-        instance_id: Instance.make()
+const running = Effect.fnUntraced(function* (options: WorkerProcessOptions, mapping: MappingSource.LoadedMapping) {
+  const { environment, workerType } = options
+  const offering = yield* WorkerConnectors.acquire(mapping, workerType, environment)
+  yield* JobScheduler.startStandby
+  return yield* WorkerAgent.run({
+    registration: {
+      id: options.workerId,
+      region: options.region,
+      capacity: options.capacity,
+      metadata: {
+        worker_type: workerType,
+        ...(options.machineId === undefined ? {} : { machine_id: options.machineId })
       },
-      offering,
-      beatInterval: options.beatInterval,
-      isGone: Instance.isGone,
-      maxResultLength: options.maxResultLength
-    })
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(
-      Layer.mergeAll(
-        ConnectorLayers.layer(options),
-        WorkerLayers.redisQueue(options.redisUrl),
-        HttpRegistry.layer(options).pipe(Layer.provide(NodeHttpClient.layerUndici))
-      )
+      instance_id: Instance.make()
+    },
+    offering,
+    beatInterval: options.beatInterval,
+    isGone: Instance.isGone,
+    maxResultLength: options.maxResultLength
+  })
+}, Effect.scoped)
+
+/** Runs the worker until it is interrupted. Fails when it is configured wrongly or a twin of it lives. */
+export const workerProcess = Effect.fnUntraced(function* (options: WorkerProcessOptions) {
+  // What is wrong with the mapping is said before anything is connected to.
+  const mapping = yield* MappingSource.load(options.mappingFile, [options.workerType], options.environment)
+  return yield* Effect.provide(
+    running(options, mapping),
+    Layer.mergeAll(
+      ConnectorLayers.layer(options),
+      WorkerLayers.redisQueue(options.redisUrl),
+      HttpRegistry.layer(options).pipe(Layer.provide(NodeHttpClient.layerUndici))
     )
   )
+})

@@ -5,9 +5,12 @@ import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
 import * as MappingSource from "@muster/impl/MappingSource"
 import * as WorkerLayers from "@muster/impl/WorkerLayers"
+import * as Diagnosis from "@muster/core/diagnosis/Diagnosis"
 import { BuildInfo } from "@muster/core/diagnosis/BuildInfo"
 import { EventSettings } from "@muster/core/event/EventSettings"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
+import { KnownMapping } from "@muster/core/mapping/KnownMapping"
+import * as MappingDiagnosis from "@muster/core/mapping/MappingDiagnosis"
 import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
@@ -48,6 +51,20 @@ const settings = (configuration: Configuration) =>
     ),
     Layer.succeed(BuildInfo, { version }),
     Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
+  )
+
+/** What this server knows of the mapping, for who asks it. */
+const knowing = (known: KnownMapping) =>
+  Layer.merge(
+    Layer.succeed(KnownMapping, known),
+    Layer.effectDiscard(
+      Diagnosis.contribute([
+        {
+          name: "mapping",
+          run: Effect.sync(() => MappingDiagnosis.ofMapping(known.file, known.mapping, known.findings))
+        }
+      ])
+    )
   )
 
 /** The address as one goes to it: a wildcard is only an address to listen on. */
@@ -155,6 +172,7 @@ export const run = Effect.fnUntraced(function* (
     EmbeddedWorkers.layer(machine).pipe(
       Layer.provide(connectors),
       Layer.provide(server),
+      Layer.provide(knowing(mapping)),
       Layer.provide(stores.layer),
       Layer.provide(settings(configuration))
     )

@@ -26,6 +26,7 @@ const patience = Duration.millis(2_500)
 const areas = [
   "node",
   "configuration",
+  "mapping",
   "server",
   "token",
   "clock",

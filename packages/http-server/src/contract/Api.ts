@@ -5,6 +5,7 @@
 import { HttpApi, OpenApi } from "effect/http-api"
 import { EventsApi } from "./EventsApi.ts"
 import { JobsApi } from "./JobsApi.ts"
+import { MappingApi } from "./MappingApi.ts"
 import { NothingUnasked } from "./NothingUnasked.ts"
 import { QueueApi } from "./QueueApi.ts"
 import { SystemApi } from "./SystemApi.ts"
@@ -43,6 +44,7 @@ export class Api extends HttpApi.make("muster")
   .add(QueueApi)
   .add(EventsApi)
   .add(WebhooksApi)
+  .add(MappingApi)
   .add(SystemApi)
   .middleware(NothingUnasked)
   .annotate(HttpApi.PayloadParseOptions, strict)

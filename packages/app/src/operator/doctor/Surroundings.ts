@@ -2,6 +2,8 @@
 import type { Check } from "@muster/core/diagnosis/Diagnosis"
 import * as Finding from "@muster/core/diagnosis/Finding"
 import { didYouMean } from "@muster/core/DidYouMean"
+import * as MappingDiagnosis from "@muster/core/mapping/MappingDiagnosis"
+import * as MappingSource from "@muster/impl/MappingSource"
 import { Effect } from "effect"
 import * as Configuration from "../../Configuration.ts"
 
@@ -82,8 +84,18 @@ const stores = ({ databaseUrl, environment, redisUrl }: Configuration.Configurat
       )
 }
 
+/** The mapping that a process started here would read. */
+const mapping = ({ mappingFile }: Configuration.Configuration): Effect.Effect<Finding.Found> =>
+  MappingSource.check(mappingFile).pipe(
+    Effect.map(({ file, findings, mapping }) => MappingDiagnosis.ofMapping(file, mapping, findings)),
+    Effect.catch(({ message }) =>
+      Effect.succeed(Finding.error(message, "let MUSTER_MAPPING name the file of the mapping, or unset it"))
+    )
+  )
+
 export const checks = ({ configuration, found }: Told): ReadonlyArray<Check> => [
   { name: "node", run: Effect.sync(() => nodeVersion(process.version)) },
   { name: "configuration", run: Effect.succeed(found) },
+  { name: "mapping", run: mapping(configuration) },
   { name: "stores", run: Effect.succeed(stores(configuration)) }
 ]
