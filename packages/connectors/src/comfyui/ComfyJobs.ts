@@ -8,7 +8,7 @@ import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Exit, Option, type Redacted, Schema } from "effect"
 import * as Settings from "../Settings.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
-import { type Entry, type Queue, Workflow } from "./ComfyMessages.ts"
+import { type Entry, type Past, type Queue, Workflow } from "./ComfyMessages.ts"
 import * as ComfyOffer from "./ComfyOffer.ts"
 import * as ComfyServer from "./ComfyServer.ts"
 import * as GraphProgress from "./GraphProgress.ts"
@@ -78,9 +78,14 @@ const isOf = (ids: ReadonlyArray<string>) => (entry: Entry) => {
   return ids.includes(prompt_id) || ids.includes(client_id)
 }
 
-const isSuccess = Effect.fnUntraced(function* (past: Parameters<typeof PromptWatch.ofPast>[0]) {
-  return Exit.isSuccess(yield* Effect.exit(PromptWatch.ofPast(past)))
-})
+/** The prompt of an earlier try may have been farther than that of this one is. */
+const forward = (report: (progress: Progress) => Effect.Effect<void>) => {
+  let farthest = 0
+  return (progress: Progress) => {
+    farthest = Math.max(farthest, progress.percent)
+    return report({ ...progress, percent: farthest })
+  }
+}
 
 export const make = Effect.fnUntraced(function* (
   settings: ComfySettings
@@ -89,26 +94,32 @@ export const make = Effect.fnUntraced(function* (
   const server = yield* ComfyServer.make(settings)
   const liveness = Liveness.make(settings.stalledAfter)
 
-  /** A prompt of these ids that waits, runs, or is done well. Failed ones are left alone: they are tried anew. */
+  /** A prompt of these ids that waits, runs, or has ended as `isWanted` says. */
   const find = Effect.fnUntraced(function* (
-    ids: ReadonlyArray<string>
+    ids: ReadonlyArray<string>,
+    isWanted: (past: Past) => Effect.Effect<boolean>,
+    isKnownByClient: boolean
   ): Effect.fn.Return<Option.Option<Sent>, ConnectorFailure> {
     const among = ({ queue_pending, queue_running }: Queue) => [...queue_running, ...queue_pending].find(isOf(ids))
+    const wanted = (past: ReadonlyArray<Past>) =>
+      Effect.map(
+        Effect.findFirst(past, isWanted),
+        Option.map(({ prompt }) => sentAs(prompt))
+      )
     const [queue, own] = yield* Effect.all([server.queue, server.past(ids[0] ?? "")], { concurrency: 2 })
     const queued = among(queue)
     if (queued !== undefined) return Option.some(sentAs(queued))
     const past = [own, ...(yield* Effect.forEach(ids.slice(1), server.past, { concurrency: 4 }))]
-    for (const one of past.flatMap(Option.toArray)) {
-      if (yield* isSuccess(one)) return Option.some(sentAs(one.prompt))
-    }
-    if (ids.length === 1) return Option.none()
-    // An earlier attempt may have sent it to a build that gives ids of its own; too long a list costs only this.
+    const found = yield* wanted(past.flatMap(Option.toArray))
+    if (Option.isSome(found) || !isKnownByClient) return found
+    // Builds that give prompts ids of their own keep the client's; too long a list costs only this.
     const latest = yield* Effect.orElseSucceed(server.latest(latestLooked), () => ({}))
-    for (const one of Object.values(latest).filter(({ prompt }) => isOf(ids)(prompt))) {
-      if (yield* isSuccess(one)) return Option.some(sentAs(one.prompt))
-    }
-    return Option.none()
+    return yield* wanted(Object.values(latest).filter(({ prompt }) => isOf(ids)(prompt)))
   })
+
+  /** What an earlier try left that can be gone on with. Failed prompts are left alone: they are tried anew. */
+  const findEarlier = (ids: ReadonlyArray<string>) =>
+    find(ids, (past) => Effect.map(Effect.exit(PromptWatch.ofPast(past)), Exit.isSuccess), ids.length > 1)
 
   const stop = ({ prompt_id }: Sent) =>
     server.stop(prompt_id).pipe(Effect.timeout(stopWithin), Effect.ignore({ log: "Debug" }))
@@ -127,10 +138,15 @@ export const make = Effect.fnUntraced(function* (
       Effect.catch(submitted, (failure) => {
         if (failure.kind !== "ServiceUnavailable" && failure.kind !== "Timeout") return Effect.fail(failure)
         // It may have been taken all the same: nothing is given up, or sent again, without looking.
-        return restore(find([id])).pipe(
+        return restore(find([id], () => Effect.succeed(true), true)).pipe(
           Effect.mapError(() => failure),
           Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent))),
-          Effect.flatMap(Option.match({ onNone: () => Effect.fail(failure), onSome: Effect.succeed }))
+          Effect.flatMap(
+            Option.match({
+              onNone: () => Effect.fail(failure),
+              onSome: (found) => Effect.succeed({ ...found, isNew: true })
+            })
+          )
         )
       })
     )
@@ -215,12 +231,13 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
-  const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
+  const process = Effect.fnUntraced(function* (job: ConnectorJob, tell: (progress: Progress) => Effect.Effect<void>) {
+    const report = forward(tell)
     const payload = yield* Settings.decodePayload(Payload, job.payload)
     yield* liveness.check
     const ids = PromptId.ofAttempts(job)
     const socket = yield* server.socket(ids[0] ?? "")
-    const found = yield* find(ids)
+    const found = yield* findEarlier(ids)
     if (Option.isSome(found)) {
       yield* Effect.logInfo(`goes on with prompt ${found.value.prompt_id} of an earlier try`)
       const result = yield* adopt(found.value, payload, job, socket, report)

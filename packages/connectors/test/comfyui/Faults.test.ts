@@ -16,7 +16,7 @@ describe("whatever befalls messages and answers, the end is found and is right",
       Effect.gen(function* () {
         for (let seed = 1; seed <= 6; seed++) {
           const random = randomOf(seed * 7_919)
-          let isHidden = false
+          let hides = 1
           const { double, start, told } = yield* up(
             {
               version,
@@ -29,12 +29,14 @@ describe("whatever befalls messages and answers, the end is found and is right",
                   return chance < 0.7 ? [Math.floor(random() * 60)] : [0]
                 },
                 answer: (path) => {
-                  // Nobody can tell whether a prompt was taken whose answer broke: that has a test of its own.
-                  const mayBreak = path !== "/prompt" && !path.startsWith("/view") && random() < 0.1
-                  return { breaks: mayBreak, delay_ms: random() < 0.3 ? Math.floor(random() * 40) : 0 }
+                  // A prompt that was not taken fails its attempt, and files have their own tries.
+                  if (path === "/prompt") return random() < 0.3 ? { delay_ms: 0, breaks: "after" } : { delay_ms: 0 }
+                  const mayBreak = !path.startsWith("/view") && random() < 0.1
+                  const delay_ms = random() < 0.3 ? Math.floor(random() * 40) : 0
+                  return mayBreak ? { delay_ms, breaks: random() < 0.5 ? "before" : "after" } : { delay_ms }
                 },
-                // Late, but not for ever.
-                hidesPast: () => (isHidden = !isHidden && random() < 0.2)
+                // Late, but not for ever: a record that stays away is lost.
+                hidesPast: () => random() < 0.2 && hides-- > 0
               }
             },
             { COMFYUI_SILENCE_SECONDS: "0.1", COMFYUI_MAX_RETRIES: "3" }

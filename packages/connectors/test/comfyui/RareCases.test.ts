@@ -194,19 +194,19 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
     })
   )
 
-  live("an answer to a submit that is lost does not send the prompt twice", () =>
+  live("a prompt whose answer is lost is looked for, and not sent twice", () =>
     Effect.gen(function* () {
-      let isFirst = true
-      const answer = (path: string) => {
-        const isLost = path === "/prompt" && isFirst
-        if (isLost) isFirst = false
-        return { delay_ms: isLost ? 3_000 : 0, breaks: false }
-      }
-      const { double, run } = yield* ready({ COMFYUI_TIMEOUT_SECONDS: "1" }, { answer })
-      const failure = yield* Effect.flip(run(graph("01-simple")))
-      // It was not taken within the time; what comes of it later is nobody's.
-      assert.strictEqual(failure.kind, "Timeout")
-      assert.isAtMost(double.posted.length, 1)
+      const heeded = yield* ready(
+        {},
+        { answer: (path) => ({ delay_ms: 0, ...(path === "/prompt" ? { breaks: "after" } : {}) }) }
+      )
+      const { adopted, assets } = yield* heeded.run(graph("01-simple"))
+      assert.deepStrictEqual([adopted, assets.length, heeded.double.posted.length], [undefined, 1, 1])
+      const unheeded = yield* ready(
+        {},
+        { answer: (path) => ({ delay_ms: 0, ...(path === "/prompt" ? { breaks: "before" } : {}) }) }
+      )
+      assert.strictEqual((yield* Effect.flip(unheeded.run(graph("01-simple")))).kind, "ServiceUnavailable")
     })
   )
 

@@ -16,8 +16,8 @@ import { hurtableServer, json } from "./HurtableServer.ts"
 export interface Faults {
   /** The delays after which a message arrives: none is lost, two comes twice. */
   readonly message?: (message: { readonly type: string }) => ReadonlyArray<number>
-  /** How a request is answered: late, or broken off. */
-  readonly answer?: (path: string) => { readonly delay_ms: number; readonly breaks: boolean }
+  /** How a request is answered: late, or broken off before or after it was heeded. */
+  readonly answer?: (path: string) => { readonly delay_ms: number; readonly breaks?: "before" | "after" }
   /** Whether the record of an ended prompt is not shown this time. */
   readonly hidesPast?: () => boolean
 }
@@ -336,8 +336,9 @@ export const comfyDouble = (options: Options) =>
       requests.push(`${request.method} ${request.url}`)
       if (authorization !== undefined && request.headers.authorization !== authorization)
         return void json(response, 401, {})
-      const { breaks, delay_ms } = faults.answer?.(request.url ?? "") ?? { breaks: false, delay_ms: 0 }
-      if (breaks) return void response.destroy()
+      const { breaks, delay_ms } = faults.answer?.(request.url ?? "") ?? { delay_ms: 0 }
+      if (breaks !== undefined) request.socket.destroy()
+      if (breaks === "before") return
       if (delay_ms === 0) route(request, response, text, raw)
       else later(delay_ms, () => route(request, response, text, raw))
     })
