@@ -6,36 +6,24 @@
  */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { Connector, ConnectorJob } from "@muster/core/connector/Connector"
-import { ConnectorFailure, FailureKind } from "@muster/core/connector/ConnectorFailure"
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
-import { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
+import * as Settings from "./Settings.ts"
+import { plain } from "./simulation/WorkMessages.ts"
 
-const milliseconds = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 24 * 3_600_000 }))
-const steps = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
+const name = "SimulationConnector"
 
-const Payload = Schema.Struct({
-  duration_ms: Schema.optionalKey(milliseconds),
-  steps: Schema.optionalKey(steps),
-  fail: Schema.optionalKey(Schema.Union([Schema.Boolean, FailureKind]))
+const Payload = Schema.Struct(plain)
+
+const Variables = Schema.Struct({
+  SIMULATION_DURATION_MS: Settings.integer(0, 24 * 3_600_000),
+  SIMULATION_STEPS: Settings.integer(1, 10_000),
+  SIMULATION_FAILURE_RATE: Settings.amount(0, 1)
 })
 
-const fromText = <S extends Schema.Codec<number, number>>(schema: S) =>
-  Schema.NumberFromString.pipe(Schema.decodeTo(schema))
-
-const Settings = Schema.Struct({
-  SIMULATION_DURATION_MS: fromText(milliseconds),
-  SIMULATION_STEPS: fromText(steps),
-  SIMULATION_FAILURE_RATE: fromText(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })))
-})
-
-const decodePayload = (payload: unknown) =>
-  Schema.decodeUnknownEffect(Payload, { onExcessProperty: "error", errors: "all" })(payload ?? {}).pipe(
-    Effect.mapError((error) => new ConnectorFailure({ kind: "InvalidPayload", message: error.message }))
-  )
-
-const process = (settings: typeof Settings.Type) =>
+const process = (settings: typeof Variables.Type) =>
   Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
-    const payload = yield* decodePayload(job.payload)
+    const payload = yield* Settings.decodePayload(Payload, job.payload)
     const duration_ms = payload.duration_ms ?? settings.SIMULATION_DURATION_MS
     const total_steps = payload.steps ?? settings.SIMULATION_STEPS
     const asked = payload.fail === true ? "ServiceUnavailable" : payload.fail || undefined
@@ -58,15 +46,15 @@ const process = (settings: typeof Settings.Type) =>
   })
 
 export const connector: Connector = {
-  name: "SimulationConnector",
+  name,
   variables: {
     SIMULATION_DURATION_MS: "${SIMULATION_DURATION_MS:-1000}",
     SIMULATION_STEPS: "${SIMULATION_STEPS:-10}",
     SIMULATION_FAILURE_RATE: "${SIMULATION_FAILURE_RATE:-0}"
   },
   acquire: (variables) =>
-    Schema.decodeUnknownEffect(Settings, { errors: "all" })(variables).pipe(
-      Effect.mapError((error) => new InvalidConfiguration({ path: "SimulationConnector", detail: error.message })),
-      Effect.map((settings) => ({ health: Effect.void, process: process(settings) }))
-    )
+    Effect.map(Settings.decode(name, Variables, variables), (settings) => ({
+      health: Effect.void,
+      process: process(settings)
+    }))
 }

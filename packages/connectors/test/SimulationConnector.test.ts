@@ -5,6 +5,7 @@ import { connector } from "@muster/connectors/SimulationConnector"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
 import { JobId, type Progress } from "@muster/core/job/Job"
 import { expandAll } from "@muster/core/mapping/Template"
+import { services } from "./ConnectorSuite.ts"
 
 const aJob = (payload: unknown): ConnectorJob => ({
   id: JobId.make("job-1"),
@@ -17,7 +18,7 @@ const aJob = (payload: unknown): ConnectorJob => ({
 })
 
 const acquire = (environment: Record<string, string> = {}) =>
-  connector.acquire(Result.getOrThrow(expandAll(connector.variables, environment)))
+  Effect.provide(connector.acquire(Result.getOrThrow(expandAll(connector.variables, environment))), services)
 
 describe("SimulationConnector", () => {
   it.effect("takes its duration and reports each step, never going back", () =>

@@ -7,9 +7,6 @@ import type { Duplex } from "node:stream"
 import type { Hurt } from "../ConnectorSuite.ts"
 import { json } from "./HurtableServer.ts"
 
-type OnRequest = (request: IncomingMessage, response: ServerResponse) => void
-type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
-
 export interface Hurting {
   readonly sockets: () => number
   readonly hurt: (how: Hurt) => Effect.Effect<void>
@@ -22,8 +19,8 @@ export interface Hurting {
 export const hurtServer = Effect.fnUntraced(function* (server: Server): Effect.fn.Return<Hurting, never, Scope.Scope> {
   let hurt: Hurt | undefined
   const sockets = new Set<Socket>()
-  const onRequest = server.listeners("request") as ReadonlyArray<OnRequest>
-  const onUpgrade = server.listeners("upgrade") as ReadonlyArray<OnUpgrade>
+  const onRequest = server.listeners("request")
+  const onUpgrade = server.listeners("upgrade")
   server.removeAllListeners("request").removeAllListeners("upgrade")
 
   server.on("connection", (socket) => {
@@ -33,7 +30,7 @@ export const hurtServer = Effect.fnUntraced(function* (server: Server): Effect.f
   server.on("request", (request, response) => {
     switch (hurt) {
       case undefined:
-        return onRequest.forEach((listener) => listener(request, response))
+        return onRequest.forEach((listener) => listener.call(server, request, response))
       case "hanging":
       case "down":
         return
@@ -46,7 +43,7 @@ export const hurtServer = Effect.fnUntraced(function* (server: Server): Effect.f
     }
   })
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (hurt === undefined) return onUpgrade.forEach((listener) => listener(request, socket, head))
+    if (hurt === undefined) return onUpgrade.forEach((listener) => listener.call(server, request, socket, head))
     if (hurt === "hanging") return
     const said = hurt === "failing" ? "500 Out Of Order" : hurt === "html" ? "200 OK" : "401 Unauthorized"
     socket.end(`HTTP/1.1 ${said}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
