@@ -8,6 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { Redis } from "ioredis"
 import { randomBytes } from "node:crypto"
 import { inject } from "vitest"
+import { type Fixture, startAimock as startOwnAimock } from "./Aimock.ts"
 import { startAzurite as startOwnAzurite } from "./Azurite.ts"
 import { type PostgresOptions, startPostgres as startOwnPostgres } from "./Postgres.ts"
 import { type RedisOptions, startRedis as startOwnRedis } from "./Redis.ts"
@@ -87,3 +88,7 @@ export const startPostgres = (options?: PostgresOptions): Effect.Effect<ScopedSe
 
 /** An Azurite of one's own. */
 export const startAzurite: Effect.Effect<ScopedServer, never, Scope.Scope> = scoped(startOwnAzurite)
+
+/** A double of OpenAI that others made, which answers as its fixtures say. */
+export const startAimock = (fixtures: ReadonlyArray<Fixture>): Effect.Effect<ScopedServer, never, Scope.Scope> =>
+  scoped(() => startOwnAimock(fixtures))

@@ -6,7 +6,7 @@
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Struct } from "effect"
 import type OpenAI from "openai"
 import * as DynamicJson from "./openai/DynamicJson.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
@@ -34,8 +34,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
     if (!Array.isArray(asked["messages"])) {
       return yield* new ConnectorFailure({ kind: "InvalidPayload", message: 'Missing key\n  at ["messages"]' })
     }
-    const { stream_options: _, ...rest } = asked
-    const request = { model: settings.OPENAI_TEXT_MODEL, ...rest, stream: false }
+    const request = { model: settings.OPENAI_TEXT_MODEL, ...Struct.omit(asked, ["stream_options"]), stream: false }
     const answer = yield* access
       .paid(RequestKey.make(job, request), Completion, (client, options) =>
         client.chat.completions.create(

@@ -5,7 +5,7 @@
  * URL, a `data:` URL, or `{asset, job_id?}`.
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Struct } from "effect"
 import type OpenAI from "openai"
 import * as ImageRequest from "./openai/ImageRequest.ts"
 import * as InputImage from "./openai/InputImage.ts"
@@ -52,7 +52,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const paidFor = PaidResults.make(Pictures.sizeOf)
 
   const edit = Effect.fnUntraced(function* (key: string, model: string, payload: typeof Payload.Type) {
-    const { image, images, mask, quality, save_assets: _, ...fields } = payload
+    const { image, images, mask, quality, ...fields } = Struct.omit(payload, ["save_assets"])
     const given = images ?? (image === undefined ? [] : [image])
     const files = yield* Effect.forEach(given, (one) => InputImage.read("image", one))
     const maskFile = mask === undefined ? undefined : yield* InputImage.read("mask", mask)

@@ -8,7 +8,7 @@
 import type { Asset } from "@muster/core/connector/Asset"
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
-import { Duration, Effect, Schema } from "effect"
+import { Duration, Effect, Schema, Struct } from "effect"
 import { HttpClientRequest } from "effect/http"
 import { saveBytes } from "./assets/Saving.ts"
 import * as BackgroundResponse from "./openai/BackgroundResponse.ts"
@@ -118,8 +118,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
     const { request: asked, saveAssets } = yield* DynamicJson.request(job.payload)
     // The answer is the same whether or not it is streamed.
-    const { stream: _, stream_options: _options, ...rest } = asked
-    const request = { model: settings.OPENAI_RESPONSES_MODEL, ...rest }
+    const request = { model: settings.OPENAI_RESPONSES_MODEL, ...Struct.omit(asked, ["stream", "stream_options"]) }
     return yield* paidFor.through(RequestKey.make(job, request), respond(job, request, report), (answer) =>
       save(job, answer, saveAssets)
     )

@@ -6,7 +6,7 @@
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Struct } from "effect"
 import * as ChatStream from "./openai/ChatStream.ts"
 import { ChatRequest } from "./openai/ChatRequest.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
@@ -22,7 +22,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const access = yield* OpenAIAccess.make(yield* OpenAISettings.account(settings, settings.OPENAI_TIMEOUT))
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
-    const { save_assets: _, ...request } = yield* Settings.decodePayload(ChatRequest, job.payload)
+    const request = Struct.omit(yield* Settings.decodePayload(ChatRequest, job.payload), ["save_assets"])
     const answer = yield* ChatStream.ask(
       access,
       name,

@@ -5,7 +5,7 @@
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, Struct } from "effect"
 import * as ChatStream from "./openai/ChatStream.ts"
 import { options } from "./openai/ChatRequest.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
@@ -16,10 +16,8 @@ const name = "OpenAITextSimpleConnector"
 
 const Variables = Schema.Struct({ ...OpenAISettings.usualFields, OPENAI_TEXT_MODEL: OpenAISettings.model })
 
-const { max_completion_tokens: _, ...simpleOptions } = options
-
 const Payload = Schema.Struct({
-  ...simpleOptions,
+  ...Struct.omit(options, ["max_completion_tokens"]),
   prompt: Schema.NonEmptyString,
   system: Schema.optionalKey(Schema.NonEmptyString)
 })
@@ -30,7 +28,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
     const payload = yield* Settings.decodePayload(Payload, job.payload)
-    const { max_tokens, prompt, save_assets: _, system, ...rest } = payload
+    const { max_tokens, prompt, system, ...rest } = Struct.omit(payload, ["save_assets"])
     const request = {
       ...rest,
       model: rest.model ?? settings.OPENAI_TEXT_MODEL,
@@ -40,8 +38,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
       ],
       ...(max_tokens === undefined ? {} : { max_completion_tokens: max_tokens })
     }
-    const { tool_calls: _calls, ...answer } = yield* ChatStream.ask(access, name, job, request, max_tokens, report)
-    return { ...answer, assets: [] }
+    const answer = yield* ChatStream.ask(access, name, job, request, max_tokens, report)
+    return { ...Struct.omit(answer, ["tool_calls"]), assets: [] }
   })
 
   return {

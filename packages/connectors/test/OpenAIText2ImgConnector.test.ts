@@ -44,7 +44,6 @@ const on =
     double.refusing((asked) => (asked.path === path && isMeant(asked) ? refusal : undefined))
 
 const unsupported: Refusal = { status: 400, error: { code: "unsupported_parameter" } }
-const isStream = ({ body }: Asked) => body.stream === true
 
 describe("OpenAIText2ImgConnector", () => {
   it.live("asks in the background first, and keeps what was drawn", () =>

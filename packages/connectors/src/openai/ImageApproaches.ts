@@ -8,7 +8,7 @@
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
-import { Clock, Duration, Effect, Schema, Stream } from "effect"
+import { Clock, Duration, Effect, Schema, Stream, Struct } from "effect"
 import type OpenAI from "openai"
 import * as BackgroundResponse from "./BackgroundResponse.ts"
 import { type ImageRequest, isDallE, qualityFor } from "./ImageRequest.ts"
@@ -92,11 +92,13 @@ const inBackground =
       store: true,
       metadata: { muster_job: job.id.slice(0, 512), muster_attempt: String(job.attempt) }
     }
-    const { metadata: _, ...same } = request
     const made = BackgroundResponse.make(
       {
-        submit: access.paid(RequestKey.make(job, same), ResponseAnswer, (client, options) =>
-          client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
+        submit: access.paid(
+          RequestKey.make(job, Struct.omit(request, ["metadata"])),
+          ResponseAnswer,
+          (client, options) =>
+            client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
         ),
         retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
         cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),

@@ -3,7 +3,7 @@
  * first and is made once; interrupting it aborts the request. The connections go with the scope.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import * as Undici from "@effect/platform-node/Undici"
+import { fetch as undiciFetch, type RequestInit as UndiciRequest } from "@effect/platform-node/Undici"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { Clock, DateTime, Duration, Effect, Redacted, Schedule, Schema, type Scope, Stream } from "effect"
 import OpenAI from "openai"
@@ -68,8 +68,8 @@ const scopedFetch = Effect.map(
       const headers = new Headers(init.headers)
       if (form !== undefined) headers.set("content-type", form.headers.get("content-type") ?? "")
       const body = form === undefined ? init.body : new Uint8Array(await form.arrayBuffer())
-      const request = { ...init, headers: Object.fromEntries(headers), body, dispatcher } as Undici.RequestInit
-      return (await Undici.fetch(url as string | URL, request)) as unknown as Response
+      const request = { ...init, headers: Object.fromEntries(headers), body, dispatcher } as UndiciRequest
+      return (await undiciFetch(url as string | URL, request)) as unknown as Response
     }
     // By this the package finds out that forms can be sent.
     return Object.assign(fetch, { Response })

@@ -4,7 +4,7 @@
  */
 import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
 import { DateTime, Duration } from "effect"
-import OpenAI from "openai"
+import { APIConnectionError, APIError } from "openai"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
 
 /** What the API says about an error, in the body of an answer, an event of a stream, or a response that failed. */
@@ -122,12 +122,12 @@ const notServed = new Set([400, 404, 405, 415, 422])
 
 /** What an error of the `openai` package means. */
 export const ofError = (error: unknown, now: DateTime.Utc): Refusal => {
-  if (error instanceof OpenAI.APIConnectionError) {
+  if (error instanceof APIConnectionError) {
     const isUnsent = HttpFailure.neverSent(error)
     return { failure: HttpFailure.ofTransport("OpenAI", error), isUnaccepted: isUnsent, isUnsent }
   }
-  if (error instanceof OpenAI.APIError) {
-    const { error: body, headers, status } = error as InstanceType<typeof OpenAI.APIError>
+  if (error instanceof APIError) {
+    const { error: body, headers, status } = error as APIError
     const failure = ofSaid(
       saidIn(body ?? { message: "" }, status, (name) => headers?.get(name) ?? undefined),
       now

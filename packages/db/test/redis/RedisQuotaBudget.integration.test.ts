@@ -106,7 +106,7 @@ describe("budgets on Redis", () => {
       const unlimitedFor = Number(yield* redisCli(inject("redisUrl"), ["PTTL", key]))
       assert.isTrue(unlimitedFor > 0 && unlimitedFor <= 120_000)
       yield* use((quota) => quota.refused(budget, Duration.seconds(20)))
-      const spent = yield* Effect.flip(use((quota) => quota.take(budget)))
+      const spent = yield* use((quota) => Effect.flip(quota.take(budget)))
       assert.isAbove(spent.retry_after_ms, 10_000)
       const limitedFor = Number(yield* redisCli(inject("redisUrl"), ["PTTL", key]))
       assert.isTrue(limitedFor > 11 * 60_000 && limitedFor <= 13 * 60_000 + 20_000)
