@@ -52,7 +52,7 @@ export interface ComfySettings {
 }
 
 /** How long a server is given to hear that a prompt is not wanted any more. */
-const stopWithin = Duration.seconds(5)
+const stopWithin = Duration.seconds(3)
 /** Records that are searched at a server which gives prompts ids of its own. */
 const latestLooked = 50
 
