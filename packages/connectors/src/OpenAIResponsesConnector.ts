@@ -58,16 +58,21 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
       Effect.mapError(({ failure }) => failure)
     )
 
+  /** Made while we wait: nobody could cancel it afterwards, so that it is broken off instead. */
+  const inForeground = (job: ConnectorJob, request: Request) => Effect.interruptible(post(job, request))
+
   /** A service that knows no background is asked again without: it has not taken the request on. */
   const submit = (job: ConnectorJob, request: Request) =>
     mayBeInBackground(request)
       ? post(job, { ...request, background: true }).pipe(
           Effect.catchIf(
             ({ kind }) => kind === "InvalidPayload",
-            () => post(job, request)
+            () => inForeground(job, request)
           )
         )
-      : post(job, request)
+      : request["background"] === true
+        ? post(job, request)
+        : inForeground(job, request)
 
   const respond = Effect.fnUntraced(function* (
     job: ConnectorJob,

@@ -2,9 +2,9 @@ import { connector } from "@muster/connectors/OpenAIResponsesConnector"
 import { Asset } from "@muster/core/connector/Asset"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Schema, Stream } from "effect"
+import { Effect, Fiber, Option, Schema, Stream } from "effect"
 import { png } from "./assets/AssetStoreSuite.ts"
-import { acquire, jobOf, services, suite } from "./ConnectorSuite.ts"
+import { acquire, eventually, jobOf, services, suite } from "./ConnectorSuite.ts"
 import { key, run, service } from "./openaiService.ts"
 
 suite("OpenAIResponsesConnector", {
@@ -155,6 +155,18 @@ describe("OpenAIResponsesConnector", () => {
       const defaults = connector.variables
       assert.strictEqual(defaults["OPENAI_POLL_INTERVAL_MS"], "${OPENAI_POLL_INTERVAL_MS:-5000}")
       assert.strictEqual(defaults["OPENAI_POLL_TRIES"], "${OPENAI_POLL_TRIES:-60}")
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("interrupted while it is not made in the background, it aborts the request", () =>
+    Effect.gen(function* () {
+      const double = yield* service
+      const running = yield* Effect.orDie(acquire(connector, { ...double.environment, OPENAI_TIMEOUT_SECONDS: "60" }))
+      const payload = { input: "endless", background: false }
+      const fiber = yield* Effect.forkChild(running.process(jobOf(payload), () => Effect.void))
+      yield* eventually("it is being made", () => double.running() === 1)
+      yield* Fiber.interrupt(fiber)
+      yield* eventually("the request is aborted", () => double.running() === 0)
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 

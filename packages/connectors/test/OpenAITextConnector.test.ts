@@ -68,6 +68,14 @@ describe("OpenAITextConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("takes an answer whole from a service that does not stream", () =>
+    Effect.gen(function* () {
+      const { result } = yield* run(connector, { messages: [{ role: "user", content: "unstreamed" }] })
+      const answer = (yield* Effect.fromResult(result)) as { text: string; usage: unknown }
+      assert.deepStrictEqual([answer.text, answer.usage], ["one two three", usage])
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("gathers calls of tools", () =>
     Effect.gen(function* () {
       const { result } = yield* run(connector, {

@@ -58,6 +58,24 @@ const partsOf = async (streaming: Streaming): Promise<AsyncIterable<unknown>> =>
 const never = 2_147_483_647
 const between = Schedule.jittered(Schedule.exponential("250 millis"))
 
+/** Of an answer, in bytes: ten large images, in base64. */
+const largestAnswer = 256 * 1024 * 1024
+
+/** The answer, which breaks off when more comes than anybody here could use. */
+const bounded = (answer: Response): Response => {
+  let size = 0
+  const counted = answer.body?.pipeThrough(
+    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform: (bytes, controller) => {
+        size += bytes.length
+        if (size <= largestAnswer) return controller.enqueue(bytes)
+        controller.error(new Error(`more than ${largestAnswer} bytes`))
+      }
+    })
+  )
+  return new Response(counted ?? null, answer)
+}
+
 /** A fetch whose connections end with the scope. */
 const scopedFetch = Effect.map(
   NodeHttpClient.makeDispatcherOptions({ headersTimeout: 0, bodyTimeout: 0 }),
@@ -69,7 +87,7 @@ const scopedFetch = Effect.map(
       if (form !== undefined) headers.set("content-type", form.headers.get("content-type") ?? "")
       const body = form === undefined ? init.body : new Uint8Array(await form.arrayBuffer())
       const request = { ...init, headers: Object.fromEntries(headers), body, dispatcher } as UndiciRequest
-      return (await undiciFetch(url as string | URL, request)) as unknown as Response
+      return bounded((await undiciFetch(url as string | URL, request)) as unknown as Response)
     }
     // By this the package finds out that forms can be sent.
     return Object.assign(fetch, { Response })

@@ -71,7 +71,7 @@ export const openAIDouble = (key: string) =>
       const { messages, model, stream, stream_options } = call.body
       const prompt = JSON.stringify(messages)
       const base = { id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model }
-      if (stream !== true) {
+      if (stream !== true || prompt.includes("unstreamed")) {
         if (prompt.includes("endless")) return stays(response)
         const message = { role: "assistant", content: words.join("") }
         const choices = [{ index: 0, message, finish_reason: "stop" }]
@@ -153,8 +153,9 @@ export const openAIDouble = (key: string) =>
         asked: 0,
         status: call.body.background === true ? "queued" : "completed"
       }
-      responses.set(made.id, made)
       paid.push(call)
+      if (call.body.background !== true && JSON.stringify(call.body.input).includes("endless")) return stays(response)
+      responses.set(made.id, made)
       json(response, 200, shown(made))
     }
 
