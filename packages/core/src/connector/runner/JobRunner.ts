@@ -170,7 +170,8 @@ const runJob = (
   held: HeldJobs.HeldJobs,
   job: Job,
   fence: Fence,
-  letGo: Effect.Effect<HeldJobs.LetGo>
+  letGo: Effect.Effect<HeldJobs.LetGo>,
+  ended: () => void
 ) =>
   Effect.suspend(() => {
     // What is said when the worker stops: the job goes back, unless its work is done and only its end is untold.
@@ -204,7 +205,12 @@ const runJob = (
           ? lastWord.pipe(Effect.timeout(returnWithin), Effect.ignore({ log: "Warn" }))
           : Effect.void
       ),
-      Effect.ensuring(Effect.sync(() => held.remove(fence))),
+      Effect.ensuring(
+        Effect.sync(() => {
+          ended()
+          held.remove(fence)
+        })
+      ),
       Effect.annotateLogs({ job_id: job.id, attempt: job.attempt }),
       Effect.asVoid
     )
@@ -237,7 +243,10 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.flatMap(claimsAgain, Effect.sleep), wake)))
 
   const takeUp = (fence: Fence, job: Job, heldFrom: bigint) =>
-    FiberSet.run(jobs, runJob(options, held, job, fence, held.add(fence, heldFrom)))
+    FiberSet.run(
+      jobs,
+      runJob(options, held, job, fence, held.add(fence, heldFrom), offering.take(job.service_required))
+    )
 
   /** A claim that was sent goes on when the worker stops meanwhile: its jobs, if it gets any, go back at once. */
   const send = Effect.fnUntraced(function* (restore: Restore, request: ClaimRequest) {

@@ -14,6 +14,8 @@ export interface Offering {
   readonly now: () => Capabilities
   /** Jobs that a claim may bring, whichever of the types offered they are of. */
   readonly room: () => number
+  /** Counts a claimed job against the room of its connector, until the returned function is called. */
+  readonly take: (job_type: string) => () => void
   readonly connectorOf: (job_type: string) => Pick<RunningConnector, "process"> | undefined
   readonly reports: () => ReadonlyArray<ConnectorReport>
   /** Has `notify` called whenever any of this may have changed, until the returned function is. */
@@ -27,11 +29,15 @@ export const fixed = (capabilities: Capabilities, connectors: ReadonlyMap<string
     whole: () => offered,
     now: () => offered,
     room: () => Number.MAX_SAFE_INTEGER,
+    take: () => () => undefined,
     connectorOf: (job_type) => connectors.get(job_type),
     reports: () => [],
     onChange: () => () => undefined
   }
 }
+
+/** A worker can offer no more. */
+const mostModels = 10_000
 
 /** What the operator said goes before what services say; amounts of hardware are those of the weakest service. */
 const withOffers = (capabilities: Capabilities, connectors: ReadonlyArray<SupervisedConnector>): Capabilities => {
@@ -43,7 +49,10 @@ const withOffers = (capabilities: Capabilities, connectors: ReadonlyArray<Superv
     }
   }
   const said = capabilities.hardware ?? {}
-  const models = [...new Set([...(capabilities.models ?? []), ...offers.flatMap(({ models = [] }) => models)])]
+  const models = [...new Set([...(capabilities.models ?? []), ...offers.flatMap(({ models = [] }) => models)])].slice(
+    0,
+    mostModels
+  )
   const labels = Object.assign({}, ...offers.map((offer) => offer.labels ?? {}), capabilities.labels ?? {})
   return {
     ...capabilities,
@@ -64,6 +73,7 @@ export const supervised = (said: Omit<Capabilities, "job_types">) => {
   const connectors: Array<SupervisedConnector> = []
   const types = (chosen: ReadonlyArray<SupervisedConnector>) => chosen.flatMap(({ job_types }) => job_types)
   const ready = () => connectors.filter((connector) => connector.free() > 0)
+  const connectorOf = (job_type: string) => connectors.find(({ job_types }) => job_types.includes(job_type))
   let known: Capabilities | undefined
 
   return {
@@ -72,7 +82,8 @@ export const supervised = (said: Omit<Capabilities, "job_types">) => {
       whole: () => withOffers({ ...said, job_types: types(connectors) }, connectors),
       now: () => (known ??= withOffers({ ...said, job_types: types(ready()) }, connectors)),
       room: () => Math.min(...ready().map((connector) => connector.free())),
-      connectorOf: (job_type) => connectors.find(({ job_types }) => job_types.includes(job_type)),
+      take: (job_type) => connectorOf(job_type)?.take() ?? (() => undefined),
+      connectorOf,
       reports: () => connectors.map((connector) => connector.report()),
       onChange: (notify) => {
         listeners.add(notify)

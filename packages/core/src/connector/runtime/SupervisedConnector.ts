@@ -10,6 +10,10 @@ import type { ConnectorReport } from "../ConnectorReport.ts"
 
 const healthEvery = Duration.seconds(10)
 const healthWithin = Duration.seconds(5)
+/** A list of everything a service has may be long. */
+const offerWithin = Duration.seconds(30)
+/** How long one try to start may take. */
+const acquiredWithin = Duration.minutes(1)
 /** Failed looks in a row after which a service that was well is taken for ill: one may be a hiccup. */
 const strikes = 2
 /** How long a worker waits for its connectors before it goes on without those that are slow. */
@@ -28,11 +32,13 @@ export interface SupervisedConnector {
   readonly name: string
   readonly job_types: ReadonlyArray<string>
   readonly report: () => ConnectorReport
-  /** Jobs it could begin now; 0 while it takes none. */
+  /** Jobs it could be given now; 0 while it takes none. */
   readonly free: () => number
+  /** Counts a job as given to it, from before it is begun, until the returned function is called. */
+  readonly take: () => () => void
   /** What its service was last found to have. */
   readonly offer: () => Offer
-  /** Runs a job, as soon as fewer run than it may run at once. */
+  /** Runs a job, as soon as fewer run than it may run at once: one that does not stop when told keeps its place. */
   readonly process: RunningConnector["process"]
 }
 
@@ -47,10 +53,17 @@ export interface SupervisedOptions {
 
 const wordsOf = (failure: ConnectorFailure): string => `${failure.kind}: ${failure.message}`.slice(0, longestReason)
 
-const tooSlow = new ConnectorFailure({
-  kind: "Timeout",
-  message: `its health was not told within ${Duration.format(healthWithin)}`
-})
+const within =
+  (duration: Duration.Duration, what: string) =>
+  <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.timeoutOrElse(self, {
+      duration,
+      orElse: () =>
+        Effect.fail(new ConnectorFailure({ kind: "Timeout", message: `${what} within ${Duration.format(duration)}` }))
+    })
+
+const crashed = (defect: unknown) =>
+  new ConnectorFailure({ kind: "ProtocolError", message: `the connector crashed: ${String(defect)}` })
 
 /** Spread, so that a fleet does not ask a service that came back in one wave. */
 const jittered = (duration: Duration.Duration) =>
@@ -91,13 +104,12 @@ export const make = Effect.fnUntraced(function* (
       changed()
     })
 
-  const look = (up: RunningConnector) =>
-    up.health.pipe(Effect.timeoutOrElse({ duration: healthWithin, orElse: () => Effect.fail(tooSlow) }))
+  const look = (up: RunningConnector) => within(healthWithin, "its health was not told")(up.health)
 
   const refreshOffer = (up: RunningConnector) =>
     up.offer === undefined
       ? Effect.void
-      : Effect.flatMap(up.offer, (found) =>
+      : Effect.flatMap(within(offerWithin, "it did not tell what it has")(up.offer), (found) =>
           Effect.sync(() => {
             if (JSON.stringify(found) === JSON.stringify(offer)) return
             offer = found
@@ -129,13 +141,16 @@ export const make = Effect.fnUntraced(function* (
     while (true) {
       const failure = yield* Effect.scoped(
         Effect.gen(function* () {
-          const up = yield* connector.acquire(settings)
+          const up = yield* within(acquiredWithin, "it could not be started")(connector.acquire(settings))
           running = up
           slots = yield* Semaphore.make(up.max_concurrent_jobs ?? Number.MAX_SAFE_INTEGER)
           pause = firstPause
           return yield* watch(up, ready)
         })
-      ).pipe(Effect.flip)
+      ).pipe(
+        Effect.catchDefect((defect) => Effect.fail(crashed(defect))),
+        Effect.flip
+      )
       running = undefined
       if (failure._tag === "InvalidConfiguration") {
         yield* become(false, failure.message.slice(0, longestReason))
@@ -147,12 +162,7 @@ export const make = Effect.fnUntraced(function* (
       yield* Effect.sleep(yield* jittered(pause))
       pause = Duration.min(Duration.times(pause, 2), longestPause)
     }
-  }).pipe(
-    Effect.catchDefect((defect) =>
-      Effect.andThen(become(false, `the connector crashed: ${String(defect)}`.slice(0, longestReason)), ready)
-    ),
-    Effect.annotateLogs({ connector: connector.name })
-  )
+  }).pipe(Effect.annotateLogs({ connector: connector.name }))
 
   yield* Effect.forkScoped(supervise)
   yield* Effect.addFinalizer(() => Effect.sync(() => void (stopped = true)))
@@ -173,25 +183,30 @@ export const make = Effect.fnUntraced(function* (
     if (had !== free() > 0) changed()
   }
 
+  const take = () => {
+    count(1)
+    let taken = true
+    return () => {
+      if (taken) count(-1)
+      taken = false
+    }
+  }
+
+  const notUp = () =>
+    new ConnectorFailure({
+      kind: "ServiceUnavailable",
+      message: `${connector.name} is not up${reason === null ? "" : `: ${reason}`}`
+    })
+
   const process: RunningConnector["process"] = (job, report) =>
     Effect.suspend(() => {
       const up = running
-      if (up === undefined) {
-        return Effect.fail(
-          new ConnectorFailure({
-            kind: "ServiceUnavailable",
-            message: `${connector.name} is not up${reason === null ? "" : `: ${reason}`}`
-          })
-        )
-      }
-      count(1)
+      if (up === undefined) return Effect.fail(notUp())
       return slots
         .withPermits(1)(up.process(job, report))
         .pipe(
           Effect.trackDuration(Metric.withAttributes(durations, { connector: connector.name })),
           Effect.onExit((exit) => {
-            active--
-            changed()
             const outcome = Exit.isSuccess(exit) ? "completed" : Exit.hasInterrupts(exit) ? "interrupted" : "failed"
             return Metric.update(Metric.withAttributes(outcomes, { connector: connector.name, outcome }), 1)
           })
@@ -203,6 +218,7 @@ export const make = Effect.fnUntraced(function* (
     job_types,
     report: () => ({ name: connector.name, status: status(), since, reason: isWell ? null : reason, job_types }),
     free,
+    take,
     offer: () => offer,
     process
   }
