@@ -16,11 +16,13 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   archive: () => import("./archive.ts"),
   claims: () => import("./claims.ts"),
   classes: () => import("./classes.ts"),
+  comfyui: () => import("./comfyui.ts"),
   dispatch: () => import("./dispatch.ts"),
   explain: () => import("./explain.ts"),
   events: () => import("./events.ts"),
   heartbeats: () => import("./heartbeats.ts"),
   memory: () => import("./memory.ts"),
+  openai: () => import("./openai.ts"),
   scheduler: () => import("./scheduler.ts"),
   start: () => import("./start.ts"),
   throughput: () => import("./throughput.ts")
