@@ -145,9 +145,9 @@ export const ask = Effect.fnUntraced(function* (
       options
     )
   )
-  yield* Stream.runForEach(parts, (chunk) => {
+  yield* Stream.runForEachArray(parts, (chunks) => {
     const before = gathered.tokens
-    gathered.add(chunk)
+    for (const chunk of chunks) gathered.add(chunk)
     if (gathered.tokens === before) return Effect.void
     return report({
       percent: maxTokens === undefined ? 0 : Math.min(99, (100 * gathered.tokens) / maxTokens),

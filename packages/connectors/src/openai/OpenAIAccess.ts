@@ -5,7 +5,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { fetch as undiciFetch, type RequestInit as UndiciRequest } from "@effect/platform-node/Undici"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Clock, DateTime, Duration, Effect, Redacted, Schedule, Schema, type Scope, Stream } from "effect"
+import { Cause, Clock, DateTime, Duration, Effect, Queue, Redacted, Schedule, Schema, type Scope, Stream } from "effect"
 import OpenAI from "openai"
 import * as HttpService from "../protocol/HttpService.ts"
 import { HttpClientRequest } from "effect/http"
@@ -53,6 +53,22 @@ const partsOf = async (streaming: Streaming): Promise<AsyncIterable<unknown>> =>
     yield (await response.json()) as unknown
   })()
 }
+
+/** Parts as they come: those that have come together are taken together. */
+const arriving = (parts: AsyncIterable<unknown>): Stream.Stream<unknown, unknown> =>
+  Stream.callback<unknown, unknown>(
+    (queue) =>
+      Effect.sync(() => {
+        const pump = async () => {
+          for await (const part of parts) Queue.offerUnsafe(queue, part)
+        }
+        pump().then(
+          () => Queue.endUnsafe(queue),
+          (error: unknown) => Queue.failCauseUnsafe(queue, Cause.fail(error))
+        )
+      }),
+    { bufferSize: Number.POSITIVE_INFINITY }
+  )
 
 /** The client has no timeout of its own. */
 const never = 2_147_483_647
@@ -199,10 +215,10 @@ export const make = Effect.fnUntraced(function* (account: Account) {
         Effect.map(
           pay(key, (client, options) => partsOf(run(client, options))),
           (parts) =>
-            Stream.fromAsyncIterable(parts, (error) => error).pipe(
+            arriving(parts).pipe(
               Stream.catch((error): Stream.Stream<never, Refusal> => Stream.fromEffect(refusalOf(error))),
               Stream.timeoutOrElse({ duration: account.timeout, orElse: () => Stream.fromEffect(timedOut) }),
-              Stream.mapEffect(decoded(schema)),
+              Stream.mapArrayEffect(decoded(Schema.NonEmptyArray(schema))),
               // What has begun was taken on.
               Stream.mapError(({ failure }) => accepted(failure)),
               Stream.tapError(({ failure }) => budget.told(failure))
