@@ -7,6 +7,7 @@ import * as EventsCommand from "./commands/EventsCommand.ts"
 import * as JobCommand from "./commands/JobCommand.ts"
 import * as MappingCommand from "./commands/MappingCommand.ts"
 import * as QueueCommand from "./commands/QueueCommand.ts"
+import * as SimulationCommand from "./commands/SimulationCommand.ts"
 import * as WebhooksCommand from "./commands/WebhooksCommand.ts"
 import * as WorkerCommand from "./commands/WorkerCommand.ts"
 import * as WorkersCommand from "./commands/WorkersCommand.ts"
@@ -26,6 +27,7 @@ const muster = Command.make("muster").pipe(
     WorkersCommand.command,
     WebhooksCommand.command,
     MappingCommand.command,
+    SimulationCommand.command,
     DoctorCommand.command
   ])
 )
