@@ -1,4 +1,5 @@
 /** How workers look to people. */
+import type { ConnectorReport } from "@muster/core/connector/ConnectorReport"
 import type { Occupancy, WorkerStatus, WorkerWithMetadata } from "@muster/core/worker/Worker"
 import type { DateTime } from "effect"
 import type { Colour } from "../terminal/Style.ts"
@@ -43,6 +44,9 @@ const setting = (value: unknown): string => (Array.isArray(value) ? value.join("
 const settings = (values: Readonly<Record<string, unknown>>): ReadonlyArray<string> =>
   Object.entries(values).map(([name, value]) => `${name} ${setting(value)}`)
 
+const connectorLine = ({ job_types, name, reason, since, status }: ConnectorReport, now: DateTime.Utc): string =>
+  `${name}: ${status} since ${Times.exact(since, now)}, for ${job_types.join(", ")}${reason === null ? "" : `: ${reason}`}`
+
 /** Everything known about a worker and its latest heartbeats; what it does not have is left out. */
 export const block = (
   worker: WorkerWithMetadata,
@@ -64,6 +68,7 @@ export const block = (
       "unhealthy_job_types",
       worker.unhealthy_job_types.length === 0 ? null : { text: worker.unhealthy_job_types.join(", "), colour: "red" }
     ],
+    ["connectors", worker.connectors.map((connector) => connectorLine(connector, now))],
     ["hardware", settings(capabilities.hardware ?? {})],
     ["models", capabilities.models?.join(", ") || null],
     ["labels", settings(capabilities.labels ?? {})],

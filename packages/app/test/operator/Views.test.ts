@@ -47,6 +47,10 @@ const worker: WorkerWithMetadata = {
   process_name: null,
   instance_id: null,
   unhealthy_job_types: ["other"],
+  connectors: [
+    { name: "A", status: "active", since: ago(60), reason: null, job_types: ["simulation"] },
+    { name: "B", status: "error", since: ago(7_200), reason: "Timeout: away", job_types: ["other"] }
+  ],
   standing: "open",
   status: "active",
   registered_at: ago(7_200),
@@ -224,6 +228,8 @@ describe("WorkerView", () => {
       "capacity             2",
       "job_types            simulation, other",
       "unhealthy_job_types  other",
+      "connectors           A: active since 1 min ago (2026-03-01T11:59:00.000Z), for simulation",
+      "                     B: error since 2 h ago (2026-03-01T10:00:00.000Z), for other: Timeout: away",
       "models               sdxl",
       "labels               gpu a, b",
       "customers            isolation strict",

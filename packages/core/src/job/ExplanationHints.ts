@@ -1,5 +1,6 @@
 /** What an explanation says in words: the verdict in one sentence, and what an operator can do about it. */
 import { DateTime } from "effect"
+import { takesJobs } from "../connector/ConnectorReport.ts"
 import type { WorkerId } from "../worker/Worker.ts"
 import type { WorkerGroup } from "../worker/WorkerGroup.ts"
 import type { LaterReason, Matching, Seen, Verdict } from "./Explanation.ts"
@@ -137,10 +138,16 @@ const resumeHint = (about: About, standing: "paused" | "draining", onlyOnes: boo
 const unhealthyHint = (about: About): ReadonlyArray<string> =>
   standingAs(about, "unhealthy")
     .slice(0, mostMisses)
-    .map(
-      ({ glimpse }) =>
-        `worker ${glimpse.id} matches, but its connector for ${quoted(about.job.service_required)} is unhealthy`
-    )
+    .map(({ glimpse }) => {
+      const type = about.job.service_required
+      const connector = glimpse.connectors.find((one) => !takesJobs(one) && one.job_types.includes(type))
+      if (connector === undefined) {
+        return `worker ${glimpse.id} matches, but its connector for ${quoted(type)} is unhealthy`
+      }
+      const why = connector.reason === null ? "" : `: ${connector.reason}`
+      const since = `${DateTime.formatIso(connector.since)} (${ago(connector.since, about.now)})`
+      return `connector ${connector.name} on ${glimpse.id}, which matches, is unhealthy since ${since}${why}`
+    })
 
 const busyHints = (about: About): ReadonlyArray<string> => {
   const { draining, full, not_looked_at, paused, unhealthy } = about.matching

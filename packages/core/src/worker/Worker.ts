@@ -3,6 +3,7 @@
  * but that record. Fields are spelled as on the wire, in SQL and in the documents: one name for one thing.
  */
 import { Schema } from "effect"
+import { ConnectorReport, takesJobs } from "../connector/ConnectorReport.ts"
 import { identifier, Name } from "../Identifier.ts"
 
 export const WorkerId = identifier(200).pipe(Schema.brand("WorkerId"))
@@ -85,12 +86,16 @@ const offer = {
   capabilities: Capabilities
 }
 
+/** How the connectors of a worker are, as it says itself. */
+const connectors = Schema.Array(ConnectorReport).check(atMost(100, "connectors"))
+
 /** What a worker sends to be registered. Without capabilities it accepts no job type until it says so. */
 export const WorkerRegistration = Schema.Struct({
   id: WorkerId,
   region: Name,
   capacity: Capacity,
   capabilities: Schema.optionalKey(Capabilities),
+  connectors: Schema.optionalKey(connectors),
   metadata: Schema.optionalKey(WorkerMetadata),
   instance_id: Schema.optionalKey(InstanceId)
 })
@@ -100,6 +105,8 @@ export type WorkerRegistration = typeof WorkerRegistration.Type
 export const WorkerUpdate = Schema.Struct({
   ...offer,
   instance_id: InstanceId,
+  /** Without it nothing is known of them, whatever was said before. */
+  connectors: Schema.optionalKey(connectors),
   /** Takes the place of all that was said before; without it that stays. */
   metadata: Schema.optionalKey(WorkerMetadata),
   /** The instance this one knows to be gone, as a process on the same host can: it is replaced however lately it beat. */
@@ -115,7 +122,9 @@ const record = {
   process_name: Schema.NullOr(Name),
   instance_id: Schema.NullOr(InstanceId),
   /** Job types the worker accepts but cannot run now, because their connector is unhealthy. */
-  unhealthy_job_types: Schema.Array(Name)
+  unhealthy_job_types: Schema.Array(Name),
+  /** How its connectors are; none while it has not said. */
+  connectors
 }
 
 /**
@@ -179,7 +188,8 @@ const asKept = (capabilities: Capabilities, about: { readonly region: string } &
 
 /** The record of a registration. */
 export const fromRegistration = (registration: WorkerRegistration): NewWorker => {
-  const { capabilities = { job_types: [] }, id, instance_id = null, metadata = {}, region, capacity } = registration
+  const { capabilities = { job_types: [] }, connectors = [], id, instance_id = null, metadata = {} } = registration
+  const { capacity, region } = registration
   return {
     id,
     region,
@@ -189,7 +199,10 @@ export const fromRegistration = (registration: WorkerRegistration): NewWorker =>
     worker_type: metadata.worker_type ?? null,
     process_name: metadata.process_name ?? null,
     instance_id,
-    unhealthy_job_types: []
+    unhealthy_job_types: [
+      ...new Set(connectors.flatMap((connector) => (takesJobs(connector) ? [] : connector.job_types)))
+    ],
+    connectors
   }
 }
 
@@ -199,6 +212,6 @@ const metadataOf = ({ machine_id, process_name, worker_type }: Worker): WorkerMe
   ...(process_name === null ? {} : { process_name })
 })
 
-/** The record of `worker` after an update; a new instance starts with no unhealthy job types. */
+/** The record of `worker` after an update. */
 export const afterUpdate = (worker: Worker, update: WorkerUpdate): NewWorker =>
   fromRegistration({ metadata: metadataOf(worker), ...update, id: worker.id })

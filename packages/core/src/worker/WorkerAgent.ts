@@ -4,7 +4,8 @@
  * A worker that finds its id taken is a successor of one that died, or a twin of one that lives. It tells them apart
  * by waiting: a twin goes on beating, and is left alone; a dead one falls silent and is replaced.
  */
-import { Clock, DateTime, Duration, Effect, Option } from "effect"
+import { Clock, DateTime, Duration, Effect, Option, Queue } from "effect"
+import { takesJobs } from "../connector/ConnectorReport.ts"
 import * as JobRunner from "../connector/runner/JobRunner.ts"
 import type { Offering } from "../connector/runtime/Offering.ts"
 import { whileAway } from "../WhileAway.ts"
@@ -39,6 +40,7 @@ const updateOf = ({ offering, registration }: AgentOptions) => {
     region,
     capacity,
     capabilities: offering.whole(),
+    connectors: offering.reports(),
     instance_id,
     ...(metadata === undefined ? {} : { metadata })
   }
@@ -84,7 +86,11 @@ const enrol = Effect.fnUntraced(function* (options: AgentOptions) {
   const registry = yield* RegistryAccess
   const { registration } = options
   const worker = yield* untilReached(
-    registry.register({ ...registration, capabilities: options.offering.whole() })
+    registry.register({
+      ...registration,
+      capabilities: options.offering.whole(),
+      connectors: options.offering.reports()
+    })
   ).pipe(Effect.catchTag("WorkerAlreadyExists", () => succeed(options)))
   // The first beat at once: it is what makes the worker active.
   yield* Effect.ignore(registry.beat(registration.id))
@@ -117,6 +123,49 @@ const beating = Effect.fnUntraced(function* (options: AgentOptions) {
   return yield* Effect.forever(Effect.delay(round, options.beatInterval))
 })
 
+/** Of what the registry is told that which matters: whether a connector works just now does not. */
+const gist = ({ offering }: AgentOptions): string =>
+  JSON.stringify([
+    offering.whole(),
+    offering.reports().map((report) => ({ ...report, status: takesJobs(report) ? "well" : report.status }))
+  ])
+
+/** Several things change at once when a service comes or goes. */
+const reportAfter = Duration.seconds(1)
+
+/**
+ * Tells the registry for ever when connectors become well or ill, or their services have something else. `told` is the
+ * gist of what it was told first.
+ */
+const reporting = Effect.fnUntraced(function* (options: AgentOptions, told: string) {
+  const { offering, registration } = options
+  const registry = yield* RegistryAccess
+  const changes = yield* Queue.sliding<void>(1)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => offering.onChange(() => Queue.offerUnsafe(changes, undefined))),
+    (forget) => Effect.sync(forget)
+  )
+  let last = told
+  const round = Effect.gen(function* () {
+    const now = gist(options)
+    if (now === last) return
+    yield* untilReached(Effect.suspend(() => registry.update(registration.id, updateOf(options))))
+    last = now
+  }).pipe(
+    // One that it has forgotten is told with the next beat.
+    Effect.catchTag("WorkerNotFound", () => Effect.void),
+    // What a service has may be more than the registry takes; the worker goes on with what it said before.
+    Effect.catchTag(["RegistryRefused", "InvalidConfiguration"], (error) =>
+      Effect.logWarning(`connectors not reported: ${error.message}`)
+    )
+  )
+  // What changed since the registry was told first is told at once.
+  yield* Queue.offer(changes, undefined)
+  return yield* Effect.forever(
+    Queue.take(changes).pipe(Effect.andThen(Effect.sleep(reportAfter)), Effect.andThen(round))
+  )
+}, Effect.scoped)
+
 /** The same offering with the labels that the registry gives every worker, for claims go by them too. */
 const asRegistered = ({ offering, registration }: AgentOptions): Offering => {
   let asked: Capabilities | undefined
@@ -139,10 +188,11 @@ export const run = (options: AgentOptions) =>
   Effect.gen(function* () {
     const registry = yield* RegistryAccess
     const { capacity, id } = options.registration
+    const told = gist(options)
     yield* enrol(options)
     const offering = asRegistered(options)
     const running = JobRunner.run({ ...options, worker_id: id, offering, capacity })
-    return yield* Effect.raceFirst(beating(options), running).pipe(
+    return yield* Effect.raceAllFirst([beating(options), reporting(options, told), running]).pipe(
       Effect.onInterrupt(() =>
         registry
           .leave(id)

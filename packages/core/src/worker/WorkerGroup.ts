@@ -4,6 +4,7 @@
  * handful of workers of those that matter.
  */
 import type { DateTime } from "effect"
+import type { ConnectorReport } from "../connector/ConnectorReport.ts"
 import type { Capabilities, WorkerId, WorkerStanding, WorkerStatus } from "./Worker.ts"
 
 /** How long a worker that was unregistered is remembered, and how many of them at most. */
@@ -45,4 +46,6 @@ export interface WorkerGlimpse extends GroupId {
   readonly last_heartbeat_at: DateTime.Utc | null
   /** Since when it has its status; when it was unregistered, if it is gone. */
   readonly status_changed_at: DateTime.Utc
+  /** How its connectors are; none once it is gone. */
+  readonly connectors: ReadonlyArray<ConnectorReport>
 }

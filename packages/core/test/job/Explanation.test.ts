@@ -53,6 +53,25 @@ describe("Explanation", () => {
     assert.deepStrictEqual(explain({ job: { ...old, run_at: ago(3) }, fleet }).hints, [])
   })
 
+  it("busy: an unhealthy connector is told by its name, since when, and why", () => {
+    const connectors = [
+      { name: "TextConnector", status: "idle" as const, since: ago(9), reason: null, job_types: ["text"] },
+      {
+        name: "RenderConnector",
+        status: "error" as const,
+        since: ago(600),
+        reason: "ServiceUnavailable: the connection was refused",
+        job_types: ["render"]
+      }
+    ]
+    const { hints, verdict } = explain({ fleet: [{ ids: ["w-2"], unhealthy: ["render"], connectors }] })
+    assert.strictEqual(verdict, "busy")
+    assert.deepStrictEqual(hints, [
+      "connector RenderConnector on w-2, which matches, is unhealthy since 2026-03-01T11:50:00.000Z (10 min ago): " +
+        "ServiceUnavailable: the connection was refused"
+    ])
+  })
+
   it("busy: full, paused, draining and unhealthy are told apart", () => {
     const answer = explain({
       place: { ahead: 1, at_least: true },

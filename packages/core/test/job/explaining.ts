@@ -24,6 +24,7 @@ export interface Kind {
   readonly status?: GroupId["status"]
   readonly standing?: GroupId["standing"]
   readonly unhealthy?: ReadonlyArray<string>
+  readonly connectors?: WorkerGlimpse["connectors"]
   readonly capacity?: number
   readonly holds?: number
   readonly machine_id?: string
@@ -52,7 +53,8 @@ const glimpseOf = (kind: Kind, group: WorkerGroup, id: string): WorkerGlimpse =>
   capacity: kind.capacity ?? 1,
   machine_id: kind.machine_id ?? null,
   last_heartbeat_at: kind.last_heartbeat_at === undefined ? ago(5) : kind.last_heartbeat_at,
-  status_changed_at: kind.since ?? ago(3_600)
+  status_changed_at: kind.since ?? ago(3_600),
+  connectors: kind.connectors ?? []
 })
 
 /** Explains as the use case does, with stores that answer at once. */

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Option, Ref } from "effect"
+import { DateTime, Duration, Effect, Exit, Fiber, Layer, Option, Ref } from "effect"
 import { TestClock } from "effect/testing"
 import type { RunningConnector } from "@muster/core/connector/Connector"
+import type { ConnectorReport } from "@muster/core/connector/ConnectorReport"
 import * as Offering from "@muster/core/connector/runtime/Offering"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
@@ -35,7 +36,69 @@ const start = (instance_id: string, over: Partial<WorkerAgent.AgentOptions> = {}
 
 const instanceNow = Effect.map(WorkerQueries.getWorker(id), ({ instance_id }) => instance_id)
 
+/** An offering whose only connector is what a test says. */
+const anOffering = () => {
+  const fixed = Offering.fixed({ job_types: ["simulation"] }, new Map([["simulation", instant]]))
+  const listeners = new Set<() => void>()
+  let report: ConnectorReport = {
+    name: "TestConnector",
+    status: "idle",
+    since: DateTime.makeUnsafe(0),
+    reason: null,
+    job_types: ["simulation"]
+  }
+  const offering: Offering.Offering = {
+    ...fixed,
+    reports: () => [report],
+    onChange: (notify) => {
+      listeners.add(notify)
+      return () => listeners.delete(notify)
+    }
+  }
+  const become = (over: Partial<ConnectorReport>) =>
+    Effect.sync(() => {
+      report = { ...report, ...over }
+      for (const notify of listeners) notify()
+    })
+  return { become, offering }
+}
+
 describe("WorkerAgent", () => {
+  it.effect("tells the registry how its connectors are, once for what changes together, and not that they work", () =>
+    Effect.gen(function* () {
+      const registry = yield* RegistryAccess
+      let updates = 0
+      const counting = Layer.succeed(
+        RegistryAccess,
+        RegistryAccess.of({
+          ...registry,
+          update: (...args) => Effect.suspend(() => (updates++, registry.update(...args)))
+        })
+      )
+      const { become, offering } = anOffering()
+      yield* Effect.provide(start("one", { offering }), counting)
+      yield* TestClock.adjust("2 seconds")
+      const known = Effect.map(WorkerQueries.getWorker(id), ({ connectors, unhealthy_job_types }) => [
+        connectors.map(({ reason, status }) => [status, reason]),
+        unhealthy_job_types
+      ])
+      assert.deepStrictEqual([yield* known, updates], [[[["idle", null]], []], 0])
+
+      yield* become({ status: "active" })
+      yield* become({ status: "idle" })
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(updates, 0)
+
+      yield* become({ status: "error", reason: "first" })
+      yield* become({ status: "error", reason: "ServiceUnavailable: away" })
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual([yield* known, updates], [[[["error", "ServiceUnavailable: away"]], ["simulation"]], 1])
+      yield* become({ status: "idle", reason: null })
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual([yield* known, updates], [[[["idle", null]], []], 2])
+    }).pipe(Effect.provide(broker))
+  )
+
   it.effect("registers, beats, becomes active and runs a job", () =>
     Effect.gen(function* () {
       const queue = yield* JobQueue

@@ -40,7 +40,16 @@ export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest
           worker_type: "comfyui",
           process_name: "redis-worker-comfyui-0",
           instance_id: "run-1",
-          unhealthy_job_types: ["b"]
+          unhealthy_job_types: ["b"],
+          connectors: [
+            {
+              name: "TestConnector",
+              status: "error",
+              since: DateTime.makeUnsafe("2026-03-01T12:00:00.123Z"),
+              reason: "ServiceUnavailable: \u0000 away",
+              job_types: ["b"]
+            }
+          ]
         })
         const inserted = yield* workers.insert(offer)
         assert.deepInclude(inserted, { ...offer, status: "pending" })

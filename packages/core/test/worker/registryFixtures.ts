@@ -21,6 +21,7 @@ export const worker = (id: string, over: Partial<NewWorker> = {}): NewWorker => 
   process_name: null,
   instance_id: null,
   unhealthy_job_types: [],
+  connectors: [],
   ...over
 })
 

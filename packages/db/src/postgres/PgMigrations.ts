@@ -15,6 +15,7 @@ import { archive } from "./migrations/0003_archive.ts"
 import { workerOutbox } from "./migrations/0004_worker_outbox.ts"
 import { departed } from "./migrations/0005_departed.ts"
 import { webhooks } from "./migrations/0006_webhooks.ts"
+import { connectors } from "./migrations/0007_connectors.ts"
 import * as PgFailure from "./PgFailure.ts"
 
 const migrations = {
@@ -23,7 +24,8 @@ const migrations = {
   "0003_archive": archive,
   "0004_worker_outbox": workerOutbox,
   "0005_departed": departed,
-  "0006_webhooks": webhooks
+  "0006_webhooks": webhooks,
+  "0007_connectors": connectors
 }
 
 const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: "muster_migrations" })

@@ -15,6 +15,7 @@ import * as SqlSchema from "effect/sql/SqlSchema"
 import * as AdvisoryLock from "./AdvisoryLock.ts"
 import * as CapabilityKey from "./CapabilityKey.ts"
 import { repository } from "./PgFailure.ts"
+import * as StoredConnectors from "./StoredConnectors.ts"
 import { ago } from "./StoreTime.ts"
 import * as WorkerCensus from "./WorkerCensus.ts"
 import * as WorkerGroups from "./WorkerGroups.ts"
@@ -22,6 +23,7 @@ import * as WorkerGroups from "./WorkerGroups.ts"
 /** A worker as it is read: timestamps come as `Date`, json as its value. */
 const Row = Schema.Struct({
   ...Worker.fields,
+  connectors: StoredConnectors.StoredConnectors,
   registered_at: Schema.DateTimeUtcFromDate,
   status_changed_at: Schema.DateTimeUtcFromDate
 }).pipe(Schema.decodeTo(Worker))
@@ -29,7 +31,8 @@ const Row = Schema.Struct({
 /** The columns of `workers` that a worker says. */
 const toColumns = (worker: typeof NewWorker.Encoded) => ({
   ...worker,
-  capabilities: JSON.stringify(worker.capabilities)
+  capabilities: JSON.stringify(worker.capabilities),
+  connectors: StoredConnectors.toJson(worker.connectors)
 })
 
 const Known = Schema.Struct({

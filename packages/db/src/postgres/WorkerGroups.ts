@@ -18,6 +18,7 @@ import * as SqlSchema from "effect/sql/SqlSchema"
 import * as CapabilityKey from "./CapabilityKey.ts"
 import { repository } from "./PgFailure.ts"
 import * as SharedRuns from "./SharedRuns.ts"
+import { StoredConnectors } from "./StoredConnectors.ts"
 import { ago } from "./StoreTime.ts"
 
 /** How old the counts may be. */
@@ -42,7 +43,8 @@ const Glimpse = Schema.Struct({
   capacity: Schema.Int,
   machine_id: Schema.NullOr(Schema.String),
   last_heartbeat_at: Schema.NullOr(Schema.DateTimeUtcFromDate),
-  status_changed_at: Schema.DateTimeUtcFromDate
+  status_changed_at: Schema.DateTimeUtcFromDate,
+  connectors: StoredConnectors
 })
 
 /** What `glimpses` passes to the database, as columns. */
@@ -146,7 +148,8 @@ export const make = Effect.gen(function* () {
       SELECT a.kind, a.machine_key, a.status, a.standing, found.*
       FROM asked a CROSS JOIN LATERAL (
         SELECT
-          w.id, w.capacity, w.machine_id, u.types AS unhealthy_job_types, l.at AS last_heartbeat_at, s.status_changed_at
+          w.id, w.capacity, w.machine_id, u.types AS unhealthy_job_types, l.at AS last_heartbeat_at, s.status_changed_at,
+          w.connectors
         FROM worker_status s
         JOIN workers w ON w.id = s.worker_id
         JOIN last_heartbeats l ON l.worker_id = s.worker_id
@@ -163,7 +166,7 @@ export const make = Effect.gen(function* () {
       UNION ALL
       SELECT a.kind, a.machine_key, a.status, a.standing, found.*
       FROM asked a CROSS JOIN LATERAL (
-        SELECT d.id, d.capacity, d.machine_id, '{}'::text[], d.last_heartbeat_at, d.gone_at
+        SELECT d.id, d.capacity, d.machine_id, '{}'::text[], d.last_heartbeat_at, d.gone_at, '[]'::json
         FROM departed_workers d
         WHERE d.capability_key = a.kind AND ${isGone}
           AND CASE

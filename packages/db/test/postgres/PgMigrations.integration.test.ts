@@ -60,7 +60,15 @@ describe("migrations", () => {
       const url = Redacted.make(yield* freshDatabaseUrl)
       const server = Effect.suspend(() => Effect.provide(PgMigrations.run, Postgres.layer({ url }), { local: true }))
       const applied = yield* Effect.replicateEffect(server, 5, { concurrency: "unbounded" })
-      assert.deepStrictEqual(applied.flat(), ["registry", "kinds", "archive", "worker_outbox", "departed", "webhooks"])
+      assert.deepStrictEqual(applied.flat(), [
+        "registry",
+        "kinds",
+        "archive",
+        "worker_outbox",
+        "departed",
+        "webhooks",
+        "connectors"
+      ])
       assert.deepStrictEqual(yield* server, [])
     })
   )
@@ -99,7 +107,8 @@ describe("migrations", () => {
           "archive",
           "worker_outbox",
           "departed",
-          "webhooks"
+          "webhooks",
+          "connectors"
         ])
       }).pipe(Effect.provide(Postgres.layer({ url })))
     })
@@ -127,7 +136,14 @@ describe("migrations", () => {
         yield* sql`INSERT INTO worker_status SELECT id, 'active', now() FROM workers`
         yield* sql`INSERT INTO last_heartbeats SELECT id FROM workers`
 
-        assert.deepStrictEqual(yield* PgMigrations.run, ["kinds", "archive", "worker_outbox", "departed", "webhooks"])
+        assert.deepStrictEqual(yield* PgMigrations.run, [
+          "kinds",
+          "archive",
+          "worker_outbox",
+          "departed",
+          "webhooks",
+          "connectors"
+        ])
         const all = size + 1
         assert.deepStrictEqual(yield* workers.accepting(facts("a")), { active: all, registered: all })
         const onOne = facts("b", { requirements: { labels: { machine_id: "m-7" } } })

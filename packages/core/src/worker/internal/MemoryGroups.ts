@@ -65,7 +65,8 @@ const glimpseOf = (group: GroupId, { beats, worker }: Known, since: DateTime.Utc
     capacity: worker.capacity,
     machine_id: worker.machine_id,
     last_heartbeat_at: beat === undefined ? null : DateTime.makeUnsafe(beat),
-    status_changed_at: since
+    status_changed_at: since,
+    connectors: status === "gone" ? [] : worker.connectors
   }
 }
 

@@ -23,8 +23,9 @@ class Rows extends Context.Service<Rows, Map<WorkerId, Row>>()("@muster/core/wor
 
 const lastBeat = (row: Row): number | undefined => row.beats.at(-1)
 
-/** Whether a worker is another instance or offers something else than before. */
-const differs = (worker: Worker, before: Worker): boolean => canonical(worker) !== canonical(before)
+/** Whether a worker is another instance or offers something else than before; why it does not is no such thing. */
+const differs = (worker: Worker, before: Worker): boolean =>
+  canonical({ ...worker, connectors: [] }) !== canonical({ ...before, connectors: [] })
 
 const makeRepository = Effect.gen(function* () {
   const rows = yield* Rows
