@@ -164,6 +164,19 @@ for (const version of versions) {
       })
     )
 
+    live("its own prompt is interrupted while it runs, and the one behind it goes on", () =>
+      Effect.gen(function* () {
+        const { double, start } = yield* ready()
+        const ours = yield* Effect.forkChild(start(jobOf(graph("16-interrupt"))))
+        yield* eventually("ours runs", () => double.queue().running !== undefined)
+        const behind = yield* Effect.forkChild(start(jobOf(graph("01-simple"))))
+        yield* eventually("another waits", () => double.queue().pending.length === 1)
+        yield* Fiber.interrupt(ours)
+        assert.strictEqual((yield* Fiber.join(behind)).assets.length, 1)
+        assert.strictEqual(double.requests.filter((request) => request === "POST /interrupt").length, 1)
+      })
+    )
+
     live("a restart in the middle is told as soon as it is back", () =>
       Effect.gen(function* () {
         const { double, start } = yield* ready()
