@@ -41,7 +41,7 @@ export interface Subject {
   readonly service: Effect.Effect<Service, never, Scope.Scope>
   /** A payload that is done soon; what its result must be like is for tests of one's own. */
   readonly quick: unknown
-  /** One that runs until it is stopped, once it has begun. */
+  /** One that runs until it is stopped, once it has begun; null where nothing can be stopped. */
   readonly endless: unknown
   /** One that no service could run; it must be refused before anything is sent. */
   readonly invalid: unknown
@@ -149,15 +149,21 @@ export const suite = (name: string, subject: Subject) =>
         )
       ))
 
-    test("stops the work of its service when it is interrupted, and no other work", (running, service) =>
-      Effect.gen(function* () {
-        const first = yield* begun(running, service)
-        const second = yield* begun(running, service)
-        yield* Fiber.interrupt(first)
-        yield* eventually("one work is left", () => service.running() === 1)
-        yield* Fiber.interrupt(second)
-        yield* eventually("none is left", () => service.running() === 0)
-      }))
+    if (subject.endless !== null) {
+      test("stops the work of its service when it is interrupted, and no other work", (running, service) =>
+        Effect.gen(function* () {
+          const first = yield* begun(running, service)
+          // What may not run beside the first begins when that is stopped.
+          const isAlone = running.max_concurrent_jobs === 1
+          const second = isAlone
+            ? yield* Effect.forkChild(running.process(jobOf(subject.endless), ignoreProgress))
+            : yield* begun(running, service)
+          yield* Fiber.interrupt(first)
+          yield* eventually("one work is left", () => service.running() === 1)
+          yield* Fiber.interrupt(second)
+          yield* eventually("none is left", () => service.running() === 0)
+        }))
+    }
 
     test("refuses a payload that nobody could run, and sends nothing", (running, service) =>
       Effect.gen(function* () {
