@@ -86,6 +86,7 @@ const variables = {
   MUSTER_WEBHOOK_TIMEOUT: { schema: duration(Duration.millis(100), Duration.minutes(1)), default: "10s" },
   MUSTER_WEBHOOK_DISABLE_AFTER: { schema: duration(Duration.seconds(1)), default: "3d" },
   MUSTER_MAX_PAYLOAD: { schema: integer(1_024, 64 * 1_024 * 1_024), default: "1048576" },
+  MUSTER_MAX_ASSET: { schema: integer(1_024, 1_024 ** 4), default: "104857600" },
   MUSTER_MAPPING: { schema: Schema.NonEmptyString, default: ShippedMapping.file },
   MUSTER_WORKSPACE: { schema: Schema.NonEmptyString, default: "workspace" },
   MUSTER_FETCH_ALLOW_PRIVATE: { schema: privateAddresses, default: "false" },
@@ -137,6 +138,8 @@ export interface Configuration {
   readonly beatInterval: Duration.Duration
   /** The longest body of a request and the longest result of a job, in bytes. */
   readonly maxPayload: number
+  /** The largest input that is kept for jobs, in bytes. */
+  readonly maxAsset: number
   /** The file of the service mapping. */
   readonly mappingFile: string
   /** The root of logs and assets; absolute. */
@@ -261,6 +264,7 @@ export const read = Effect.fn("Configuration.read")(function* (
     },
     beatInterval: toDuration(text("MUSTER_HEARTBEAT_INTERVAL")),
     maxPayload: Number(text("MUSTER_MAX_PAYLOAD")),
+    maxAsset: Number(text("MUSTER_MAX_ASSET")),
     mappingFile: resolve(text("MUSTER_MAPPING")),
     workspace: resolve(text("MUSTER_WORKSPACE")),
     assets,

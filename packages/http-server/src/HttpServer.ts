@@ -26,6 +26,7 @@ import * as OpenRequests from "./OpenRequests.ts"
 import * as RefuseUnasked from "./RefuseUnasked.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
 import * as RequestBody from "./RequestBody.ts"
+import * as AssetRoutes from "./routes/AssetRoutes.ts"
 import * as DocumentRoutes from "./routes/DocumentRoutes.ts"
 import * as EventRoutes from "./routes/EventRoutes.ts"
 import * as JobRoutes from "./routes/JobRoutes.ts"
@@ -86,6 +87,7 @@ const everyRoute = Layer.mergeAll(
   Layer.provide([
     WorkerRoutes.layer,
     JobRoutes.layer,
+    AssetRoutes.layer,
     QueueRoutes.layer,
     EventRoutes.layer,
     WebhookRoutes.layer,

@@ -9,8 +9,10 @@ export interface HttpSettings {
   readonly token: Redacted.Redacted | null
   /** The longest body a request may have. */
   readonly maxBodyBytes: number
+  /** The largest input that `POST /assets` keeps. */
+  readonly maxAssetBytes: number
 }
 
 export const HttpSettings = Context.Reference<HttpSettings>("@muster/http-server/HttpSettings", {
-  defaultValue: () => ({ token: null, maxBodyBytes: 1024 * 1024 })
+  defaultValue: () => ({ token: null, maxBodyBytes: 1024 * 1024, maxAssetBytes: 100 * 1024 * 1024 })
 })

@@ -13,16 +13,33 @@ const longest = 200
 export const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
 
-export const tooLarge = (settings: HttpSettings): Problems.PayloadTooLarge =>
-  new Problems.PayloadTooLarge({
-    detail: `a body may have at most ${settings.maxBodyBytes} bytes`,
-    limit_bytes: settings.maxBodyBytes
-  })
+export const largerThan = (limit_bytes: number): Problems.PayloadTooLarge =>
+  new Problems.PayloadTooLarge({ detail: `a body may have at most ${limit_bytes} bytes`, limit_bytes })
+
+export const tooLarge = (settings: HttpSettings): Problems.PayloadTooLarge => largerThan(settings.maxBodyBytes)
 
 const unsupported = (what: string) =>
   new Problems.UnsupportedMediaType({
     detail: `send the body as JSON, with \`Content-Type: application/json\`; this one ${what}`
   })
+
+/** Takes any content as its body. */
+const isUpload = ({ method, url }: HttpServerRequest.HttpServerRequest): boolean =>
+  method === "POST" && /^\/assets(?:\?|$)/.test(url)
+
+const form = /^(?:multipart\/|application\/x-www-form-urlencoded)/i
+
+const checkUpload = (
+  { maxAssetBytes }: HttpSettings,
+  headers: HttpServerRequest.HttpServerRequest["headers"]
+): Problems.PayloadTooLarge | Problems.UnsupportedMediaType | undefined => {
+  if (Number(headers["content-length"]) > maxAssetBytes) return largerThan(maxAssetBytes)
+  return form.test(headers["content-type"] ?? "")
+    ? new Problems.UnsupportedMediaType({
+        detail: "send the content itself as the body and its type as `Content-Type`, such as image/png; this is a form"
+      })
+    : undefined
+}
 
 /** The check of one request, by its headers: what is wrong with it, or nothing. */
 export const check =
@@ -32,6 +49,7 @@ export const check =
   ): Problems.PayloadTooLarge | Problems.UnsupportedMediaType | undefined => {
     if (!hasBody(request)) return undefined
     const { headers } = request
+    if (isUpload(request)) return checkUpload(settings, headers)
     if (Number(headers["content-length"]) > settings.maxBodyBytes) return tooLarge(settings)
     if (request.method === "GET" || request.method === "HEAD" || request.method === "DELETE") return undefined
     const type = headers["content-type"]

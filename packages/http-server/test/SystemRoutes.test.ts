@@ -28,6 +28,8 @@ const routes = {
   "/webhooks/{id}/deliveries": ["get"],
   "/webhooks/{id}/enable": ["post"],
   "/webhooks/{id}/test": ["post"],
+  "/jobs/{id}/assets/{file_name}": ["get"],
+  "/assets": ["post"],
   "/mapping": ["get"],
   "/health": ["get"],
   "/ready": ["get"],

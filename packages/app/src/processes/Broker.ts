@@ -50,7 +50,11 @@ const settings = (configuration: Configuration) =>
       Effect.map(WebhookSettings, (defaults) => ({ ...defaults, ...configuration.webhooks }))
     ),
     Layer.succeed(BuildInfo, { version }),
-    Layer.succeed(HttpSettings, { token: configuration.token ?? null, maxBodyBytes: configuration.maxPayload })
+    Layer.succeed(HttpSettings, {
+      token: configuration.token ?? null,
+      maxBodyBytes: configuration.maxPayload,
+      maxAssetBytes: configuration.maxAsset
+    })
   )
 
 /** What this server knows of the mapping, for who asks it. */
@@ -170,8 +174,9 @@ export const run = Effect.fnUntraced(function* (
   // The workers stop first, while there is still a queue to hand their jobs back to.
   return yield* Layer.launch(
     EmbeddedWorkers.layer(machine).pipe(
-      Layer.provide(connectors),
       Layer.provide(server),
+      // The server hands out what its workers keep.
+      Layer.provide(connectors),
       Layer.provide(knowing(mapping)),
       Layer.provide(stores.layer),
       Layer.provide(settings(configuration))

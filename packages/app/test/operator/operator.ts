@@ -54,7 +54,9 @@ const url = Layer.effect(
 export const server: Layer.Layer<ServerUrl | Ports> = url.pipe(
   Layer.provideMerge(HttpServer.layer),
   Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
-  Layer.provide(Layer.succeed(HttpSettings, { token: Redacted.make(token), maxBodyBytes: 1024 * 1024 })),
+  Layer.provide(
+    Layer.succeed(HttpSettings, { token: Redacted.make(token), maxBodyBytes: 1024 * 1024, maxAssetBytes: 1024 * 1024 })
+  ),
   Layer.provideMerge(stores),
   Layer.orDie
 )

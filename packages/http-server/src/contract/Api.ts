@@ -3,6 +3,7 @@
  * OpenAPI document are all derived from it.
  */
 import { HttpApi, OpenApi } from "effect/http-api"
+import { AssetsApi } from "./AssetsApi.ts"
 import { EventsApi } from "./EventsApi.ts"
 import { JobsApi } from "./JobsApi.ts"
 import { MappingApi } from "./MappingApi.ts"
@@ -41,6 +42,7 @@ const withToken = (document: Record<string, any>) => ({
 export class Api extends HttpApi.make("muster")
   .add(WorkersApi)
   .add(JobsApi)
+  .add(AssetsApi)
   .add(QueueApi)
   .add(EventsApi)
   .add(WebhooksApi)

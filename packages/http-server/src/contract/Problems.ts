@@ -74,6 +74,12 @@ export class NotMatchable extends HttpApiError.Problem<NotMatchable>()(
   { ...members("NotMatchable"), service_required: Schema.String }
 ) {}
 
+export class AssetNotFound extends HttpApiError.Problem<AssetNotFound>()(
+  "AssetNotFound",
+  kind("AssetNotFound", 404, "Asset not found"),
+  { ...members("AssetNotFound"), id: JobId, file_name: Schema.String }
+) {}
+
 export class WebhookNotFound extends HttpApiError.Problem<WebhookNotFound>()(
   "WebhookNotFound",
   kind("WebhookNotFound", 404, "Webhook not found"),
