@@ -1,4 +1,4 @@
-/** What connectors stand on, wired: where assets go, the budgets of API keys, files by URL, HTTP. */
+/** What connectors stand on, wired: where assets go, files by URL, HTTP. Budgets of API keys are where the queue is. */
 import { NodeServices } from "@effect/platform-node"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as AzureAssetStore from "@muster/connectors/assets/AzureAssetStore"
@@ -7,7 +7,7 @@ import type { AlsoAllowed } from "@muster/connectors/network/AddressPolicy"
 import * as GuardedRemoteFiles from "@muster/connectors/network/GuardedRemoteFiles"
 import type { AssetStore } from "@muster/core/connector/AssetStore"
 import type { ConnectorServices } from "@muster/core/connector/Connector"
-import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
+import type { QuotaBudget } from "@muster/core/connector/QuotaBudget"
 import { Layer, type Redacted } from "effect"
 import { join } from "node:path"
 
@@ -38,10 +38,9 @@ export const assetStore = ({ assets, workspace }: ConnectorSettings): Layer.Laye
         Layer.provide([NodeServices.layer, NodeHttpClient.layerUndici])
       )
 
-export const layer = (settings: ConnectorSettings): Layer.Layer<ConnectorServices> =>
+export const layer = (settings: ConnectorSettings): Layer.Layer<Exclude<ConnectorServices, QuotaBudget>> =>
   Layer.mergeAll(
     assetStore(settings),
-    MemoryQuotaBudget.layer,
     GuardedRemoteFiles.layer({ alsoAllowed: settings.fetchFrom }),
     NodeHttpClient.layerUndici
   )

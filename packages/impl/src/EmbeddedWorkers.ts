@@ -1,4 +1,5 @@
 /** Simulated workers inside the server's own process: what makes a fresh broker run a job. */
+import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
 import { RegistryAccess } from "@muster/core/worker/RegistryAccess"
 import { WorkerId } from "@muster/core/worker/Worker"
@@ -30,7 +31,12 @@ export const workerIds = (machine: Pick<EmbeddedMachine, "machineId" | "workers"
 
 /** Fails with what is wrong with their settings, without starting them. */
 export const check = ({ environment, mapping }: Pick<EmbeddedMachine, "environment" | "mapping">) =>
-  Effect.scoped(Effect.asVoid(WorkerConnectors.acquire(mapping, workerType, environment)))
+  WorkerConnectors.acquire(mapping, workerType, environment).pipe(
+    Effect.asVoid,
+    Effect.scoped,
+    // Nothing is asked of anybody yet.
+    Effect.provide(MemoryQuotaBudget.layer)
+  )
 
 /** Runs them for as long as the layer, on the stores of this process. */
 export const layer = (machine: EmbeddedMachine) =>

@@ -12,8 +12,11 @@ import * as Postgres from "@muster/db/postgres/Postgres"
 import * as Redis from "@muster/db/redis/Redis"
 import * as RedisEventLog from "@muster/db/redis/RedisEventLog"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
+import * as RedisQuotaBudget from "@muster/db/redis/RedisQuotaBudget"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import * as RedisServer from "@muster/db/redis/RedisServer"
+import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
+import type { QuotaBudget } from "@muster/core/connector/QuotaBudget"
 import * as Diagnosis from "@muster/core/diagnosis/Diagnosis"
 import * as MetricSources from "@muster/core/diagnosis/MetricSources"
 import * as EventFeed from "@muster/core/event/EventFeed"
@@ -41,11 +44,12 @@ import * as StoreDiagnosis from "./StoreDiagnosis.ts"
 const selfKnowledge = Layer.mergeAll(Diagnosis.layer, MetricSources.layer)
 
 /** Everything in this process; nothing outlives it. */
-export const inMemory: Layer.Layer<Ports> = Layer.mergeAll(
+export const inMemory: Layer.Layer<Ports | QuotaBudget> = Layer.mergeAll(
   MemoryRegistry.layer,
   EventFeed.layer.pipe(Layer.provideMerge(Layer.merge(MemoryJobQueue.layer, JobArchive.layerNone))),
   MassLossBrake.layer,
   ArchiverState.layer,
+  MemoryQuotaBudget.layer,
   MemoryWebhookStore.layer,
   HttpWebhookTarget.layer,
   StoreDiagnosis.inMemory
@@ -140,19 +144,19 @@ export const postgresRegistry = (
 
 const onRedis = (redisUrl: Redacted.Redacted, beside: Layer.Layer<never, never, Redis.Redis>) =>
   Layer.mergeAll(redisReport, beside).pipe(
-    Layer.provideMerge(Layer.merge(RedisJobQueue.layer, RedisEventLog.layer)),
+    Layer.provideMerge(Layer.mergeAll(RedisJobQueue.layer, RedisEventLog.layer, RedisQuotaBudget.layer)),
     Layer.provide(RedisFunctions.layer.pipe(Layer.provideMerge(Redis.layer(redisUrl))))
   )
 
-/** Jobs in Redis. Can be built while it is away; fails on one that answers and would not keep the jobs. */
-export const redisQueue = (redisUrl: Redacted.Redacted): Layer.Layer<JobQueue, StorageError> =>
+/** Jobs in Redis, and the budgets of API keys. Can be built while it is away; fails on one that answers and would not keep the jobs. */
+export const redisQueue = (redisUrl: Redacted.Redacted): Layer.Layer<JobQueue | QuotaBudget, StorageError> =>
   onRedis(redisUrl, Layer.empty)
 
 /** Workers in PostgreSQL, jobs in Redis. */
 export const production = (options: {
   readonly databaseUrl: Redacted.Redacted
   readonly redisUrl: Redacted.Redacted
-}): Layer.Layer<Ports, StorageError> =>
+}): Layer.Layer<Ports | QuotaBudget, StorageError> =>
   EventFeed.layer.pipe(
     Layer.provideMerge(
       Layer.mergeAll(

@@ -1,6 +1,7 @@
 /** The mapping of a process: the file that comes along, bad files, missing variables, and connectors of one's own. */
 import { assert, describe, it } from "@effect/vitest"
 import { connectors } from "@muster/connectors/Registry"
+import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
 import { sentence } from "@muster/core/mapping/Finding"
 import { servicesUsed } from "@muster/core/mapping/Routing"
 import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
@@ -144,7 +145,10 @@ describe("a worker type", () => {
       const workspace = yield* folderWith({})
       const loaded = yield* MappingSource.load(ShippedMapping.file, ["simulatoin"], {})
       const error = yield* WorkerConnectors.acquire(loaded, "simulatoin", {}).pipe(
-        Effect.provide(ConnectorLayers.layer({ workspace, assets: { provider: "folder" }, fetchFrom: false })),
+        Effect.provide([
+          ConnectorLayers.layer({ workspace, assets: { provider: "folder" }, fetchFrom: false }),
+          MemoryQuotaBudget.layer
+        ]),
         Effect.flip
       )
       assert.include(error.message, "did you mean simulation?")
