@@ -1,7 +1,7 @@
 /** Hurts a server that exists, in the ways of the connector suite, and counts its connections. */
 import { Effect, type Scope } from "effect"
 import { once } from "node:events"
-import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { IncomingMessage, Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Hurt } from "../ConnectorSuite.ts"
