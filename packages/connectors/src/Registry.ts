@@ -1,7 +1,9 @@
 /** Every connector that comes along, by its name. A new connector is one file and one line here. */
 import type { Connector } from "@muster/core/connector/Connector"
+import * as A1111WebSocketConnector from "./A1111WebSocketConnector.ts"
 import * as ComfyUIRemoteConnector from "./ComfyUIRemoteConnector.ts"
 import * as ComfyUIWebSocketConnector from "./ComfyUIWebSocketConnector.ts"
+import * as LimitedServiceConnector from "./LimitedServiceConnector.ts"
 import * as OpenAIConnector from "./OpenAIConnector.ts"
 import * as OpenAIImg2ImgConnector from "./OpenAIImg2ImgConnector.ts"
 import * as OpenAIResponsesConnector from "./OpenAIResponsesConnector.ts"
@@ -26,6 +28,8 @@ export const connectors: ReadonlyArray<Registered> = [
   line(SimulationConnector.connector),
   line(SimulationHttpConnector.connector),
   line(SimulationWebsocketConnector.connector),
+  line(LimitedServiceConnector.connector),
+  line(A1111WebSocketConnector.connector),
   line(ComfyUIWebSocketConnector.connector),
   line(ComfyUIRemoteConnector.connector),
   line(OpenAIConnector.connector),
