@@ -39,7 +39,7 @@ const tell = (work: Work | undefined, status = 200) =>
 
 const full = (error: SimulatedWork.Full) => Effect.succeed(problem(429, error.message, { "retry-after": "1" }))
 
-const unreadable = () => Effect.succeed(problem(413, `a body may have at most ${mostBytes} bytes, and must be JSON`))
+const unreadable = () => Effect.succeed(problem(400, `a body is JSON of at most ${mostBytes} bytes`))
 
 const unacceptable = (error: Schema.SchemaError) => Effect.succeed(problem(400, error.message))
 
