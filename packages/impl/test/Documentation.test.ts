@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 
 const docs = new URL("../../../docs/", import.meta.url)
-const page = readFileSync(new URL("library.md", docs), "utf8")
-const blocks = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)
+const pages = ["library.md", "connectors/writing.md"].map((page) => readFileSync(new URL(page, docs), "utf8"))
+const blocks = [...pages.join("\n").matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)
 
-describe("docs/library.md", () => {
+describe("the documentation", () => {
   const examples = readdirSync(new URL("examples/", docs))
 
   it("shows every example", () => assert.isAbove(examples.length, 0))
