@@ -24,7 +24,7 @@ local looked_at, bytes_at_most = 100, 256 * 1024
 -- The time at which the first job of a class was submitted.
 local function next_created_at(queue, member)
   local born = redis.call("HGET", muster.key_of(queue, "job", string.sub(member, 17)), "born")
-  return born and string.match(born, "(%S+) %S+$")
+  return born and select(2, muster.service_of(born))
 end
 
 -- The classes that have waiting jobs, by their number.

@@ -30,7 +30,7 @@ function muster.tell(queue, job, type, worker_id, ended, detail)
   muster.tell_line(
     queue,
     types[type] .. statuses[job.status] .. (outcomes[ended] or "-") .. " " .. job.id .. " "
-      .. (job.service_required or muster.service_of(job.born)) .. " " .. (job.customer or "") .. " "
+      .. (job.service_required or (muster.service_of(job.born))) .. " " .. (job.customer or "") .. " "
       .. (job.workflow or "") .. " " .. (job.filed or job.class or "") .. " " .. (job.attempt or "0") .. " "
       .. (worker_id or "") .. " " .. (detail or "")
   )

@@ -6,9 +6,10 @@ function muster.born(job)
   return table.concat({ job.sequence, job.rank, job.max_retries, job.created_at, job.service_required }, " ")
 end
 
--- The job type in what was born.
+-- The job type in what was born, and when it was created. From the front: Lua looks for an end from every beginning.
 function muster.service_of(born)
-  return string.match(born, "(%S+)$")
+  local created_at, service = string.match(born, "^%S+ %S+ %S+ (%S+) (%S+)$")
+  return service, created_at
 end
 
 function muster.read_born(job)
