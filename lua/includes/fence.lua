@@ -9,8 +9,8 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
--- Reads at once the jobs that `count` calls are about, the first one at `first`, one in each `length` arguments. Returns
--- their keys and what is known of each.
+-- Reads at once the jobs that `count` calls are about, the first one at `first`, one in each `length` arguments.
+-- Returns their keys and what is known of each.
 function muster.look_up_jobs(queue, args, first, count, length)
   local prefix, keys = queue.prefix .. ":job:", {}
   for i = 1, count do keys[i] = prefix .. args[first + (i - 1) * length] end

@@ -142,15 +142,19 @@ local function view_of(queue, class, limit, with_ranks)
   local is_enough = view and (view.at + limit <= #view.members or not view.more)
   if is_enough and (view.ranks or not with_ranks) then return view end
   local want = math.min(math.max(limit, view and 4 * view.want or 0), muster.cheap_bound)
-  local line, members, ranks = muster.look_at(queue, class), nil, nil
+  local line = muster.look_at(queue, class)
+  view = { at = 0, want = want }
   if with_ranks then
     local found = redis.call("ZRANGE", line, 0, want - 1, "WITHSCORES")
-    members, ranks = {}, {}
-    for i = 1, #found, 2 do members[#members + 1], ranks[#ranks + 1] = found[i], found[i + 1] end
+    view.members, view.ranks = {}, {}
+    for i = 1, #found, 2 do
+      table.insert(view.members, found[i])
+      table.insert(view.ranks, found[i + 1])
+    end
   else
-    members = redis.call("ZRANGE", line, 0, want - 1)
+    view.members = redis.call("ZRANGE", line, 0, want - 1)
   end
-  view = { members = members, ranks = ranks, at = 0, want = want, more = #members == want }
+  view.more = #view.members == want
   queue.views[class] = view
   return view
 end

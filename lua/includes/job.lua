@@ -11,8 +11,8 @@ local words = {
   s = "scheduled", p = "pending", a = "assigned", r = "processing",
   c = "completed", f = "failed", x = "cancelled", e = "expired"
 }
--- Where the attempt of a held job begins to be told in such a text, behind its nonce: worker_id, then what events tell of
--- the job (service_required, customer, workflow and class), and where finished_at would stand.
+-- What follows the nonce in the text of a held job: worker_id, then what events tell of the job (service_required,
+-- customer, workflow and class), and where finished_at would stand.
 muster.of_event = "^(%S*) (%S* %S* %S* %S*) ()"
 
 -- The letters of some as `string.byte` gives them.
@@ -40,14 +40,14 @@ end
 
 -- The job of such a text, as a table of strings.
 function muster.parse(id, text)
-  local job, letter = { id = id }, nil
-  letter, job.attempt, job.nonce, job.worker_id, job.service_required, job.customer, job.workflow, job.class,
+  local job = { id = id }
+  job.status, job.attempt, job.nonce, job.worker_id, job.service_required, job.customer, job.workflow, job.class,
     job.finished_at, job.started_at, job.assigned_at, job.retry_count, job.ended, job.sequence, job.rank,
     job.max_retries, job.created_at = string.match(
       text,
       "^(%a) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) ([^\n]*)"
     )
-  job.status = words[letter]
+  job.status = words[job.status]
   for name, value in string.gmatch(text, "\n(%S+) ([^\n]*)") do job[name] = value end
   -- A report that completes a job says no more than this.
   if job.status == "completed" then job.ended, job.error = "completed", nil end

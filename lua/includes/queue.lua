@@ -43,10 +43,10 @@ function muster.try(run, ...)
   return ran and reply or { "failed", type(reply) == "table" and reply.err or tostring(reply) }
 end
 
--- Registers what comes often, and many at a time. `run` gets all the arguments there are, where those of the first call
--- begin, how many calls there are and how many arguments each has, and adds an answer for each to the last list it gets.
--- It goes through them in one loop that calls little: for one job, each call of a function and each text that is made
--- costs as much as a part of a command. What is unusual is left to `muster.try`.
+-- Registers what comes often, and many at a time. `run` gets all the arguments there are, where those of the first
+-- call begin, how many calls there are and how many arguments each has, and adds an answer for each to the last list it
+-- gets. It goes through them in one loop that calls little: for one job, each call of a function and each text that is
+-- made costs as much as a part of a command. What is unusual is left to `muster.try`.
 function muster.register_often(name, flags, run)
   muster.register(name, flags, function(queue, args)
     local replies = {}

@@ -138,7 +138,7 @@ function muster.store_many(queue, args, at, count, length, step, keys, there, ot
   local jobs_size, step_ms = #jobs, number(step)
   local events = muster.events(queue)
   local service, line, line_size, from_rank, head, event
-  local priority, rank, rank_text, max_retries
+  local priority, place, place_text, max_retries
   for n = 1, count do
     local id, request, key = args[at], args[at + 2], keys[n]
     local is_plain = args[at + 5] == "" and not there[n] and not sets[key] and #request <= large and queue.step == step
@@ -149,19 +149,19 @@ function muster.store_many(queue, args, at, count, length, step, keys, there, ot
     end
     if is_plain and args[at + 3] ~= priority then
       priority = args[at + 3]
-      rank = number(priority) and muster.now(queue) - number(priority) * step_ms
-      rank_text = rank and muster.integer(rank)
+      place = number(priority) and muster.now(queue) - number(priority) * step_ms
+      place_text = place and muster.integer(place)
     end
     if is_plain and args[at + 4] ~= max_retries then
       max_retries = number(args[at + 4]) and args[at + 4]
     end
-    if is_plain and line and rank and max_retries and rank >= from_rank then
+    if is_plain and line and place and max_retries and place >= from_rank then
       local sequence = muster.next_sequence(queue)
-      sets[prefix .. id] = head .. sequence .. " " .. rank_text .. " " .. max_retries .. " " .. now
+      sets[prefix .. id] = head .. sequence .. " " .. place_text .. " " .. max_retries .. " " .. now
       events[#events + 1] = "sp- " .. id .. event
       sets[key] = request
       jobs[jobs_size + 1], jobs[jobs_size + 2] = sequence, id
-      line[line_size + 1], line[line_size + 2] = rank_text, sequence .. id
+      line[line_size + 1], line[line_size + 2] = place_text, sequence .. id
       jobs_size, line_size = jobs_size + 2, line_size + 2
       replies[said + n] = stored
     else
