@@ -9,19 +9,17 @@ import { Effect, Exit } from "effect"
 import { RedisFailure } from "./RedisFailure.ts"
 import type { FunctionCalls } from "./RedisFunctions.ts"
 
-/** What one call carries at most, so that it stays below 1 ms; those that are dearer than others count for more. */
-const perCall = 64
-const dear: Readonly<Record<string, number>> = { claim: 1.5, fail: 2, give_back: 2 }
 const textPerCall = 1024 * 1024
 const underWayAtMost = 2
 
 /**
- * Which functions travel with which, by the function that carries them. Within a call they go in this order: what ends
- * jobs makes room for claims.
+ * Which functions travel with which, by the function that carries them, and how many at most, so that a call stays below
+ * 1 ms. Within a call they go in this order: what ends jobs makes room for claims. Reports of a worker at full load go in
+ * two calls rather than one: while Redis does the second, the worker goes on with what the first one made room for.
  */
 const kinds = [
-  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get", "claim"] },
-  { batch: "batch_submits", names: ["submit"] }
+  { batch: "batch", perCall: 40, names: ["start", "progress", "complete", "fail", "give_back", "get", "claim"] },
+  { batch: "batch_submits", perCall: 64, names: ["submit"] }
 ]
 
 interface Waiting {
@@ -44,7 +42,7 @@ const failedAlone = (reply: unknown): RedisFailure | undefined =>
 const makeLane = (
   functions: FunctionCalls,
   queue: string,
-  { batch, names }: (typeof kinds)[number],
+  { batch, names, perCall }: (typeof kinds)[number],
   run: (effect: Effect.Effect<void>) => void,
   flushAll: () => void
 ) => {
@@ -53,11 +51,9 @@ const makeLane = (
 
   const take = (): ReadonlyArray<Waiting> => {
     let count = 0
-    let cost = 0
     let length = 0
     for (const call of waiting) {
-      cost += dear[call.name] ?? 1
-      if (count > 0 && (cost > perCall || length + call.length > textPerCall)) break
+      if (count === perCall || (count > 0 && length + call.length > textPerCall)) break
       count++
       length += call.length
     }
