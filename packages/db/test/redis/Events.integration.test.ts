@@ -203,7 +203,7 @@ it.live(
           const kept = yield* eventsAfter(yield* log.start, 1_000)
           assert.isAtMost(compare(kept[0]!.cursor, all[at + 1]!.cursor), 0)
           // At most the rest of the entry in which the archive stands.
-          assert.isAtMost(kept.length, all.length - at + 40)
+          assert.isAtMost(kept.length, all.length - at + 64)
           if (at < 1_000) continue
           const trimmed = yield* Effect.flip(log.read({ after: all[0]!.cursor, limit: 10 }))
           assert.deepInclude(trimmed, { _tag: "CursorLost", why: "trimmed" })
