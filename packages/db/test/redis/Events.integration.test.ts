@@ -70,7 +70,7 @@ it.live("a call that changes many jobs writes once, in the order in which they c
           ...each("failed", all.slice(10, 20))
         ]
       ])
-      const [half] = (yield* eventsAfter(yield* log.start)).filter(({ type }) => type === "job.progress")
+      const half = (yield* eventsAfter(yield* log.start)).find(({ type }) => type === "job.progress")
       assert.deepStrictEqual(half!.progress, { percent: 50, message: "half\nway {" })
       assert.deepStrictEqual(yield* step(queue.get(jobId("j1"))), [0, []])
       assert.deepStrictEqual(yield* step(queue.giveBackAll(worker("nobody"))), [0, []])
