@@ -1,6 +1,7 @@
 /**
  * Transitions through the event log of Redis to readers over HTTP: to 1, 10 and 100 of them on one server, beside a bare
- * `node:http` server that does nothing but pass a Redis stream on, in turns on the same Redis.
+ * `node:http` server that does nothing but pass a Redis stream on, in turns on the same Redis. To none, it is what the
+ * writing alone can do.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -17,7 +18,7 @@ import { type Figure, median, quantile, type Report } from "./Report.ts"
 export const flags = { events: 20_000, rounds: 3, singles: 300 }
 type Flags = typeof flags
 
-const crowds = [1, 10, 100]
+const crowds = [0, 1, 10, 100]
 
 const repository = join(import.meta.dirname, "..")
 
@@ -103,7 +104,8 @@ const throughput = async (target: Target, readers: number, events: number): Prom
     const begun = now()
     const received = part.ask("received", { count: 1_000 + events })
     await target.produce(events)
-    return (events / ((await received) - begun)) * 1_000
+    const written = now()
+    return (events / (Math.max(written, await received) - begun)) * 1_000
   } finally {
     await part.ask("close", null)
     await part.stop()
@@ -134,14 +136,16 @@ const measure = async (targets: ReadonlyArray<Target>, readers: number, { events
   for (let round = 0; round < rounds; round++) {
     for (const target of targets) {
       rates.get(target.name)?.push(await throughput(target, readers, events))
-      late.get(target.name)?.push(...(await delays(target, readers, singles)))
+      if (readers > 0) late.get(target.name)?.push(...(await delays(target, readers, singles)))
     }
   }
   const to = `to ${readers} ${readers === 1 ? "reader" : "readers"}`
   const figures = targets.flatMap(({ name }): ReadonlyArray<Figure> => {
     const [rate, delay] = [rates.get(name) ?? [], late.get(name) ?? []]
+    const transitions = { name: `${name}, ${to}: transitions`, value: median(rate), unit: "per s" } as const
+    if (readers === 0) return [transitions]
     return [
-      { name: `${name}, ${to}: transitions`, value: median(rate), unit: "per s" },
+      transitions,
       { name: `${name}, ${to}: delay, p50`, value: quantile(delay, 0.5), unit: "ms" },
       { name: `${name}, ${to}: delay, p99`, value: quantile(delay, 0.99), unit: "ms" }
     ]
