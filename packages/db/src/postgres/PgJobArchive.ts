@@ -31,6 +31,10 @@ const Counts = Schema.Struct({ jobs: Schema.Int, events: Schema.Int })
 const finishedStatuses = JobStatus.literals.filter(isFinished)
 
 const iso = (at: DateTime.Utc): string => DateTime.formatIso(at)
+/** A time that somebody chose, as PostgreSQL takes it: its calendar has no year 0, and none of five digits in this form. */
+const chosen = (sql: SqlClient, at: DateTime.Utc) =>
+  sql`(timestamptz 'epoch' + ${DateTime.toEpochMillis(at)}::float8 * interval '1 millisecond')`
+
 const isoOfEnd = ({ finished_at }: Job): string => (finished_at === null ? "" : iso(finished_at))
 
 /** No name is empty, so the empty text stands for none: the client sends no array in which all may be null. */
@@ -141,13 +145,13 @@ const make = Effect.gen(function* () {
       ...(created_from === undefined
         ? []
         : [
-            sql`a.created_at >= ${iso(created_from)}::text::timestamptz`,
+            sql`a.created_at >= ${chosen(sql, created_from)}`,
             sql`a.position >= ${positionAt(created_from)}::text::bigint`
           ]),
       ...(created_before === undefined
         ? []
         : [
-            sql`a.created_at < ${iso(created_before)}::text::timestamptz`,
+            sql`a.created_at < ${chosen(sql, created_before)}`,
             sql`a.position < ${positionAt(DateTime.addDuration(created_before, mostAhead))}::text::bigint`
           ])
     ]
@@ -213,7 +217,7 @@ const make = Effect.gen(function* () {
     execute: (before) => sql`
       WITH old AS (
         SELECT queue, id FROM archived_jobs
-        WHERE queue = ${queue} AND finished_at < ${iso(before)}::text::timestamptz
+        WHERE queue = ${queue} AND finished_at < ${chosen(sql, before)}
         ORDER BY finished_at LIMIT ${forgetJobs} FOR UPDATE SKIP LOCKED
       ), jobs AS (
         DELETE FROM archived_jobs a USING old WHERE a.queue = old.queue AND a.id = old.id RETURNING a.id
