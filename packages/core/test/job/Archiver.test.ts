@@ -158,6 +158,25 @@ describe("the archiver", () => {
     )
   )
 
+  it.effect("says again that there is an archive when the queue has forgotten it", () =>
+    on(
+      Effect.gen(function* () {
+        const queue = yield* JobQueue
+        yield* queue.keepForArchive
+        let lost = true
+        const forgetful = JobQueue.of({
+          ...queue,
+          counts: Effect.map(queue.counts, (counts) => (lost ? { ...counts, unarchived: null } : counts)),
+          keepForArchive: Effect.sync(() => void (lost = false))
+        })
+        yield* runJobs("f", 3)
+        yield* Effect.provideService(Archiver.observe(), JobQueue, forgetful)
+        assert.isFalse(lost)
+        assert.strictEqual((yield* report).jobs_behind, 3)
+      })
+    )
+  )
+
   it.effect("only trims the log where nothing is archived", () =>
     on(
       Effect.gen(function* () {
