@@ -109,6 +109,9 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
           attempts.map(({ attempt }) => attempt),
           [1, 2]
         )
+        // The clock of the queue was set back, and the job taken in again after that.
+        yield* archive.store([finished("a", 1, { status: "cancelled", finished_at: at(15), attempt: 3 }, [])])
+        assert.deepStrictEqual(yield* now, ["cancelled"])
       })
     )
 

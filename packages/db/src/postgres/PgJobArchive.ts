@@ -59,6 +59,7 @@ const make = Effect.gen(function* () {
   const sql = yield* SqlClient
   const { name: queue } = yield* QueueSettings
 
+  /** The later end is told by its time, and by its attempt where the clock of the queue was set back in between. */
   const store = (jobs: ReadonlyArray<FinishedJob>) => {
     const ends = latest(jobs)
     const of = <A>(value: (job: Job) => A) => ends.map(({ job }) => value(job))
@@ -94,7 +95,7 @@ const make = Effect.gen(function* () {
           customer_id = excluded.customer_id, workflow_id = excluded.workflow_id, worker_id = excluded.worker_id,
           created_at = excluded.created_at, finished_at = excluded.finished_at, attempt = excluded.attempt,
           job = excluded.job
-        WHERE (excluded.finished_at, excluded.attempt) > (known.finished_at, known.attempt)
+        WHERE excluded.finished_at > known.finished_at OR excluded.attempt > known.attempt
       )
       INSERT INTO archived_attempts AS known (queue, job_id, attempt, data)
       SELECT ${queue}, given.* FROM unnest(
