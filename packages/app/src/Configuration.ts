@@ -80,6 +80,7 @@ const variables = {
   MUSTER_WEBHOOK_ALLOW_PRIVATE: { schema: privateAddresses, default: "false" },
   MUSTER_WEBHOOK_TIMEOUT: { schema: duration(Duration.millis(100), Duration.minutes(1)), default: "10s" },
   MUSTER_WEBHOOK_DISABLE_AFTER: { schema: duration(Duration.seconds(1)), default: "3d" },
+  MUSTER_MAX_STREAMS: { schema: integer(1, 100_000), default: "2000" },
   MUSTER_MAX_PAYLOAD: { schema: integer(1_024, 64 * 1_024 * 1_024), default: "1048576" },
   DATABASE_URL: { schema: url("postgres", "postgresql"), default: undefined },
   REDIS_URL: { schema: url("redis", "rediss"), default: undefined },
@@ -108,6 +109,8 @@ export interface Configuration {
   readonly beatInterval: Duration.Duration
   /** The longest body of a request and the longest result of a job, in bytes. */
   readonly maxPayload: number
+  /** Event streams, and requests that wait for a job's end, that a server keeps open at once. */
+  readonly maxStreams: number
   readonly databaseUrl: Redacted.Redacted | undefined
   readonly redisUrl: Redacted.Redacted | undefined
   readonly machineId: string | undefined
@@ -201,6 +204,7 @@ export const read = Effect.fn("Configuration.read")(function* (
     },
     beatInterval: toDuration(text("MUSTER_HEARTBEAT_INTERVAL")),
     maxPayload: Number(text("MUSTER_MAX_PAYLOAD")),
+    maxStreams: Number(text("MUSTER_MAX_STREAMS")),
     databaseUrl: secret("DATABASE_URL"),
     redisUrl: secret("REDIS_URL"),
     machineId: given("MACHINE_ID"),
