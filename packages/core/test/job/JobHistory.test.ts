@@ -225,6 +225,7 @@ describe("the history of jobs", () => {
         yield* runNext("completed")
         assert.deepStrictEqual(yield* numbers, [1, 2])
         yield* archiveAll
+        assert.deepStrictEqual(yield* numbers, [1, 2])
         yield* forgetAll
         assert.deepStrictEqual(yield* numbers, [1, 2])
         assert.strictEqual((yield* JobQueries.getJob(jobId("old"))).status, "completed")
