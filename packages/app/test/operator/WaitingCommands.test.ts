@@ -1,168 +1,133 @@
-/** The commands that wait and follow, as processes, against a real server in memory. */
-import { assert, describe } from "@effect/vitest"
-import { type Fence, JobId } from "@muster/core/job/Job"
-import * as JobQueries from "@muster/core/job/JobQueries"
-import * as JobUseCases from "@muster/core/job/JobUseCases"
+/** Why jobs wait, by the real command, against a real server in memory. */
 import { WorkerId } from "@muster/core/worker/Worker"
-import { Effect, Option, Schedule } from "effect"
-import { ask, assertHarmless, environment, live, operate, type Running, start } from "./operator.ts"
+import * as WorkerUseCases from "@muster/core/worker/WorkerUseCases"
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import { ask, assertHarmless, field, live, operate } from "./operator.ts"
 
-const claimed = JobUseCases.claimJobs({
-  worker_id: WorkerId.make("worker-1"),
-  capabilities: { job_types: ["simulation"] },
-  capacity: 2,
-  limit: 1,
-  nonce: "nonce-1"
-}).pipe(
-  Effect.map((jobs) => Option.fromUndefinedOr(jobs[0])),
-  Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
-  Effect.flatMap(Effect.fromOption),
-  Effect.map((job): Fence => ({ job_id: job.id, attempt: job.attempt, nonce: "nonce-1" })),
-  Effect.tap(JobUseCases.startJob)
-)
+const register = (id: string, job_types: ReadonlyArray<string>, labels: Record<string, string> = {}) =>
+  WorkerUseCases.registerWorker({
+    id: WorkerId.make(id),
+    region: "local",
+    capacity: 2,
+    capabilities: { job_types, labels }
+  })
 
-const begin = (args: ReadonlyArray<string>) => Effect.flatMap(environment, (env) => start(args, { env }))
+const submit = (id: string, service: string, ...flags: ReadonlyArray<string>) =>
+  Effect.map(operate(["job", "submit", service, "--id", id, ...flags]), ({ code }) => assert.strictEqual(code, 0))
 
-/** Waits until the command has written this. */
-const wrote = (stream: Running["stdout"], text: string | RegExp) =>
-  stream.pipe(
-    Effect.repeat({
-      until: (said) => (typeof text === "string" ? said.includes(text) : text.test(said)),
-      schedule: Schedule.spaced("20 millis")
-    }),
-    Effect.timeout("15 seconds"),
-    Effect.orDie
-  )
-
-const lines = (text: string): ReadonlyArray<any> =>
-  text
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line))
-
-describe("waiting on the command line", () => {
+describe("muster job explain", () => {
   live(
-    "job watch tells each event, and then the job; --json a line for each",
+    "says in one command why `simulation` waits where `simulationx` is accepted",
     Effect.gen(function* () {
-      yield* operate(["job", "submit", "simulation", "--id", "j-1"])
-      const [people, programs] = [
-        yield* begin(["job", "watch", "j-1"]),
-        yield* begin(["job", "watch", "j-1", "--json"])
-      ]
-      yield* wrote(programs.stdout, "snapshot")
-      const fence = yield* claimed
-      yield* wrote(people.stderr, "job.started")
-      yield* JobUseCases.reportProgress(fence, { percent: 41, message: "half \u001b[31m\u202e" })
-      yield* wrote(people.stderr, "41 %")
-      yield* JobUseCases.completeJob(fence, { done: true })
-      const [said, json] = yield* Effect.all([people.ended, programs.ended])
-      assert.deepStrictEqual([said.code, json.code, json.stderr], [0, 0, ""])
-      assert.match(said.stderr, /^\S+Z {2}job\.assigned +j-1 {2}on worker-1\n\S+Z {2}job\.started /)
-      assert.match(said.stderr, /\n\S+Z {2}job\.completed +j-1 {2}attempt 1 completed · on worker-1\n$/)
-      assert.match(said.stdout, /^id +j-1\nstatus +completed\n/)
-      assertHarmless(said.stderr)
-      assertHarmless(json.stdout)
-      const told = lines(json.stdout)
-      assert.deepStrictEqual(
-        told.map(({ type }) => type),
-        ["snapshot", "job.assigned", "job.started", "job.progress", "job.completed", "end"]
-      )
-      assert.deepStrictEqual(told.at(-1)?.job, ((yield* ask("/jobs/j-1")) as any).job)
+      yield* register("w-7", ["simulationx"])
+      yield* submit("j-1", "simulation")
+      const explained = yield* operate(["job", "explain", "j-1"])
+      assert.strictEqual(explained.code, 0)
+      assert.strictEqual(explained.stderr, "")
+      assert.deepStrictEqual(explained.stdout.split("\n"), [
+        "job j-1 waits (impossible): Nobody could run it: the only worker that is registered does not match.",
+        "",
+        "WORKER  STATUS   JOBS  LAST BEAT  MISSES",
+        `w-7     pending     -  never      does not accept "simulation" (it accepts "simulationx")`,
+        "",
+        `→ no worker accepts "simulation"; did you mean "simulationx", accepted by worker w-7?`,
+        `→ if "simulation" is right, worker w-7 may list the name of an internal service among its job types: correct its service mapping`,
+        ""
+      ])
     })
   )
 
   live(
-    "ends with 1 when the job does not complete, when there is none, and when the time is over",
+    "folds what is far away, and --json is what the server answered",
     Effect.gen(function* () {
-      yield* operate(["job", "submit", "simulation", "--id", "j-1"])
-      const [late, submitted, unknown, alone] = yield* Effect.all(
+      for (let n = 0; n < 7; n++) yield* register(`w-${n}`, ["render"], { tier: `t\u001b[31m\u202e${n}` })
+      yield* submit("j-1", "render", "--label", "tier=gold")
+      yield* submit("j-2", "render")
+      const [folded, all, json, next] = yield* Effect.all(
         [
-          operate(["job", "watch", "j-1", "--timeout", "300ms"]),
-          operate(["job", "submit", "simulation", "--id", "j-2", "--wait", "--wait-timeout", "300ms", "--json"]),
-          operate(["job", "watch", "j-3"]),
-          operate(["job", "submit", "simulation", "--wait-timeout", "1s"])
+          operate(["job", "explain", "j-1"]),
+          operate(["jobs", "why", "j-1", "--all"]),
+          operate(["job", "explain", "j-1", "--json"]),
+          operate(["job", "explain", "j-2"])
         ],
         { concurrency: 2 }
       )
-      const error = "error: job j-1 has not ended within 300ms (pending); it goes on\n"
-      assert.deepStrictEqual(late, { code: 1, stdout: "", stderr: error })
-      assert.deepStrictEqual([submitted.code, submitted.stdout], [1, ""])
-      assert.strictEqual(JSON.parse(submitted.stderr).code, "JobNotEnded")
-      assert.deepStrictEqual(unknown, { code: 1, stdout: "", stderr: "error: job j-3 does not exist\n" })
-      assert.deepStrictEqual(alone, { code: 2, stdout: "", stderr: "error: --wait-timeout: goes with --wait\n" })
+      for (const { code, stdout } of [folded, all, json, next]) {
+        assert.strictEqual(code, 0)
+        assertHarmless(stdout)
+      }
+      assert.lengthOf(folded.stdout.match(/^w-\d/gm) ?? [], 5)
+      assert.strictEqual(folded.stderr, "2 more workers are known; --all shows them\n")
+      assert.lengthOf(all.stdout.match(/^w-\d/gm) ?? [], 7)
+      assert.strictEqual(all.stderr, "")
+      assert.deepStrictEqual(JSON.parse(json.stdout), yield* ask("/jobs/j-1/explain"))
+      assert.match(next.stdout, /^job j-2 waits \(next\): It is about to run: worker w-\d matches and has room/)
+      assert.match(next.stdout, /^w-\d +pending +0 of 2 +never +nothing$/m)
 
-      const watching = yield* begin(["job", "watch", "j-1", "--json"])
-      yield* wrote(watching.stdout, "snapshot")
-      yield* JobUseCases.cancelJob(JobId.make("j-1"))
-      const { code, stderr } = yield* watching.ended
-      assert.strictEqual(code, 1)
-      assert.strictEqual(JSON.parse(stderr).code, "JobNotCompleted")
+      yield* operate(["job", "cancel", "j-2"])
+      const cancelled = yield* operate(["job", "explain", "j-2"])
+      assert.strictEqual(cancelled.code, 0)
+      assert.match(cancelled.stdout, /^job j-2 is cancelled: It was cancelled (just now|\d+ s ago)\.\n$/)
     })
   )
 
   live(
-    "Ctrl-C leaves the job alone",
+    "fails as other commands do",
     Effect.gen(function* () {
-      yield* operate(["job", "submit", "simulation", "--id", "j-1"])
-      const watching = yield* begin(["job", "watch", "j-1", "--json"])
-      yield* wrote(watching.stdout, "snapshot")
-      yield* watching.signal("SIGINT")
-      assert.strictEqual((yield* watching.ended).code, 130)
-      assert.strictEqual((yield* JobQueries.getJob(JobId.make("j-1"))).status, "pending")
+      const [missing, wrong, away] = yield* Effect.all(
+        [
+          operate(["job", "explain", "none"]),
+          operate(["job", "explain", "a b", "--json"]),
+          operate(["job", "explain", "j-1"], { env: { MUSTER_URL: "http://127.0.0.1:1" } })
+        ],
+        { concurrency: 2 }
+      )
+      assert.deepStrictEqual(missing, { code: 1, stdout: "", stderr: "error: job none does not exist\n" })
+      assert.strictEqual(wrong.code, 2)
+      assert.strictEqual(field(wrong.stderr, "code"), "WrongUse")
+      assert.strictEqual(away.code, 1)
+      assert.include(away.stderr, "no Muster server at")
     })
   )
 })
 
-describe("muster events", () => {
+describe("muster queue", () => {
   live(
-    "prints what is meant until it is stopped, and goes on after a cursor",
+    "shows what waits, first what nobody can run",
     Effect.gen(function* () {
-      const all = yield* begin(["events"])
-      const some = yield* begin(["events", "--type", "job.cancelled,job.completed", "--job", "j-2", "--json"])
-      // They tell what happens after they came.
-      const submitting = operate(["job", "submit", "simulation"])
-      yield* Effect.repeat(submitting, { until: () => Effect.runSync(all.stdout) !== "" })
-      yield* Effect.forEach(["j-1", "j-2"], (id) => operate(["job", "submit", "simulation", "--id", id]))
-      yield* JobUseCases.cancelJob(JobId.make("j-1"))
-      yield* JobUseCases.cancelJob(JobId.make("j-2"))
-      yield* wrote(all.stdout, /job\.cancelled +j-2/)
-      yield* wrote(some.stdout, "j-2")
-      yield* Effect.all([all.signal("SIGINT"), some.signal("SIGTERM")])
-      const [told, json] = yield* Effect.all([all.ended, some.ended])
-      assert.deepStrictEqual([told.code, told.stderr, json.code, json.stderr], [0, "", 0, ""])
-      assert.match(told.stdout, /\n\S+Z {2}job\.submitted +j-1 {2}pending · simulation\n/)
-      const events = lines(json.stdout)
-      assert.deepStrictEqual(
-        events.map(({ job_id, type }) => [type, job_id]),
-        [["job.cancelled", "j-2"]]
-      )
-
-      yield* operate(["job", "submit", "simulation", "--id", "j-3"])
-      const again = yield* begin(["events", "--after", events[0].cursor])
-      yield* wrote(again.stdout, "j-3")
-      assert.match(yield* again.stdout, /^\S+Z {2}job\.submitted +j-3 {2}pending · simulation\n$/)
-    })
-  )
-
-  live(
-    "refuses what no event has, and says when there is no server",
-    Effect.gen(function* () {
-      const [type, cursor, nowhere] = yield* Effect.all(
+      const empty = yield* operate(["queue"])
+      assert.deepStrictEqual(empty, {
+        code: 0,
+        stdout:
+          "0 waiting, 0 scheduled, 0 held by workers, 0 finished\n" +
+          "in the last minute: 0 submitted, 0 started, 0 ended\n",
+        stderr: ""
+      })
+      yield* register("w-1", ["render"])
+      yield* submit("j-1", "render")
+      yield* submit("j-2", "render")
+      yield* submit("j-3", "paint", "--model", "flux", "--customer-id", "acme")
+      const [shown, one, json, wrong] = yield* Effect.all(
         [
-          operate(["events", "--type", "job.exploded"]),
-          operate(["events", "--after", "5"]),
-          operate(["events"], { env: { MUSTER_URL: "http://127.0.0.1:1" } })
+          operate(["queue"]),
+          operate(["queue", "--limit", "1"]),
+          operate(["queue", "--json"]),
+          operate(["queue", "--limit", "1001"])
         ],
         { concurrency: 2 }
       )
-      assert.strictEqual(type.code, 2)
-      assert.match(type.stderr, /^error: --type: expected "job\.submitted" \| /)
-      assert.deepStrictEqual(
-        [cursor.code, cursor.stderr],
-        [2, "error: --after: expected a cursor that the event log has handed out\n"]
-      )
-      assert.strictEqual(nowhere.code, 1)
-      assert.include(nowhere.stderr, "no Muster server at http://127.0.0.1:1")
+      assert.strictEqual(shown.code, 0)
+      const [counts, , , titles, first, second] = shown.stdout.split("\n")
+      assert.strictEqual(counts, "3 waiting, 0 scheduled, 0 held by workers, 0 finished")
+      assert.match(titles ?? "", /^SERVICE +WAITING +OLDEST +IN\/MIN +OUT\/MIN +WORKERS +NEEDS$/)
+      assert.match(first ?? "", /^paint +1 +\d+ s +\d+ +0 +nobody +model flux/)
+      assert.match(second ?? "", /^render +2 +\d+ s +\d+ +0 +0 of 1 active +-$/)
+      assert.notInclude(one.stdout, "render")
+      assert.strictEqual(one.stderr, "1 more kind of jobs waits; --limit shows more\n")
+      assert.strictEqual(field(json.stdout, "counts", "pending"), 3)
+      assert.strictEqual(field(json.stdout, "classes", "0", "service_required"), "paint")
+      assert.strictEqual(wrong.code, 2)
     })
   )
 })

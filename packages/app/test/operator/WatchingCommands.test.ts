@@ -50,6 +50,7 @@ describe("waiting on the command line", () => {
         yield* begin(["job", "watch", "j-1", "--json"])
       ]
       yield* wrote(programs.stdout, "snapshot")
+      yield* wrote(people.stderr, "job j-1 is pending")
       const fence = yield* claimed
       yield* wrote(people.stderr, "job.started")
       yield* JobUseCases.reportProgress(fence, { percent: 41, message: "half \u001b[31m\u202e" })
@@ -57,7 +58,7 @@ describe("waiting on the command line", () => {
       yield* JobUseCases.completeJob(fence, { done: true })
       const [said, json] = yield* Effect.all([people.ended, programs.ended])
       assert.deepStrictEqual([said.code, json.code, json.stderr], [0, 0, ""])
-      assert.match(said.stderr, /^\S+Z {2}job\.assigned +j-1 {2}on worker-1\n\S+Z {2}job\.started /)
+      assert.match(said.stderr, /^job j-1 is pending\n\S+Z {2}job\.assigned +j-1 {2}on worker-1\n\S+Z {2}job\.started /)
       assert.match(said.stderr, /\n\S+Z {2}job\.completed +j-1 {2}attempt 1 completed · on worker-1\n$/)
       assert.match(said.stdout, /^id +j-1\nstatus +completed\n/)
       assertHarmless(said.stderr)
@@ -84,7 +85,7 @@ describe("waiting on the command line", () => {
         ],
         { concurrency: 2 }
       )
-      const error = "error: job j-1 has not ended within 300ms (pending); it goes on\n"
+      const error = "job j-1 is pending\nerror: job j-1 has not ended within 300ms (pending); it goes on\n"
       assert.deepStrictEqual(late, { code: 1, stdout: "", stderr: error })
       assert.deepStrictEqual([submitted.code, submitted.stdout], [1, ""])
       assert.strictEqual(JSON.parse(submitted.stderr).code, "JobNotEnded")
