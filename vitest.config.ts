@@ -13,6 +13,8 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: "unit",
+          // Loading the modules anew for each file would take longer than running the tests.
+          isolate: false,
           include: ["{packages/*/test,docs/examples}/**/*.test.ts"],
           exclude: ["**/*.integration.test.ts"]
         }

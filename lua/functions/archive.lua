@@ -68,8 +68,7 @@ muster.register("revive", {}, function(queue, args)
   local refused = muster.refuse_other_step(queue, step)
   if refused then return refused end
   -- Without a job only its id was taken, by a call that failed half way.
-  if redis.call("EXISTS", muster.key_of(queue, "job", submission.id)) == 1 then return { "already_exists" } end
-  queue.requests = {}
+  if muster.get(queue, muster.key_of(queue, "job", submission.id)) then return { "already_exists" } end
   submission.sequence, submission.created_at, submission.is_new = muster.sequence_text(sequence), created_at, false
   local job = muster.store(queue, submission, step)
   muster.change(queue, job, "attempt", attempt, "error", error_text)

@@ -11,13 +11,18 @@ local function run_all(queue, args)
   local replies, at, last = {}, 2, #args
   while at <= last do
     local name, calls, length = args[at], tonumber(args[at + 1]), tonumber(args[at + 2])
-    local operation, prepare = muster.operations[name], muster.preparations[name]
+    local often, operation = muster.often[name], muster.operations[name]
     at = at + 3
-    if prepare then prepare(queue, args, at, calls, length) end
-    for _ = 1, calls do
-      local ran, reply = pcall(operation, queue, args, at, length)
-      replies[#replies + 1] = ran and reply or { "failed", type(reply) == "table" and reply.err or tostring(reply) }
-      at = at + length
+    if often then
+      local expected = #replies + calls
+      local failed = muster.try(often, queue, args, at, calls, length, replies)
+      for n = #replies + 1, expected do replies[n] = failed end
+      at = at + calls * length
+    else
+      for _ = 1, calls do
+        replies[#replies + 1] = muster.try(operation, queue, args, at, length)
+        at = at + length
+      end
     end
   end
   return replies

@@ -7,9 +7,13 @@
 
 muster.register("check_many", { "no-writes", "allow-oom" }, function(queue, args)
   local first_job = 2
-  muster.look_up_ids(queue, args, first_job, math.floor((#args - first_job + 1) / 2), 2)
-  for i = first_job, #args, 2 do
-    if muster.id_state(queue, args[i], args[i + 1]) == "taken" then return { "already_exists", args[i] } end
+  local count = math.floor((#args - first_job + 1) / 2)
+  local there = muster.look_up_ids(queue, args, first_job, count, 2)
+  for n = 1, count do
+    local at = first_job + 2 * (n - 1)
+    if muster.id_state(queue, args[at], args[at + 1], there[n]) == "taken" then
+      return { "already_exists", args[at] }
+    end
   end
   return { "ok" }
 end)

@@ -6,8 +6,8 @@
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
 --       the jobs it was given are given again), signature id, machine ("" = none), inbox
--- returns  {"jobs", more, {id, request, attempt, retry_count, error, created_at, assigned_at}…}: the rest of a job that
---          is given is known; more is "1" when a bound was reached first: ask again for what is left;
+-- returns  {"jobs", more, id, text, request, id, text, request…}: of each job that is given, text being what is stored
+--          of it (see job.lua); more is "1" when a bound was reached first: ask again for what is left;
 --          {"given", job…}: what this claim was given before;
 --          {"unknown", id}: this signature is not known here; {"settling", signature}: it is not ready yet
 
@@ -23,8 +23,9 @@ local function given_before(queue, worker_id, nonce)
   local reply, bytes = { "given" }, 0
   for n, id in ipairs(redis.call("HKEYS", muster.held_key(queue, worker_id))) do
     if n > looked_at_again or #reply > given_again or bytes >= muster.reply_bytes then break end
-    if redis.call("HGET", muster.key_of(queue, "job", id), "nonce") == nonce then
-      reply[#reply + 1] = muster.reply(queue, muster.find(queue, id))
+    local job = muster.find(queue, id)
+    if job and job.nonce == nonce then
+      reply[#reply + 1] = muster.reply(queue, job)
       bytes = bytes + muster.reply_size(reply[#reply])
     end
   end
@@ -49,106 +50,116 @@ local function is_kept_from(queue, job, worker_id)
   return worker == worker_id and tonumber(until_ms) > muster.now(queue)
 end
 
--- The requests of jobs, by their place among them: of those that are not large, which are read one by one.
-local function requests_of(queue, jobs)
-  local keys, places, requests = {}, {}, {}
-  for i, job in ipairs(jobs) do
-    if not job.large then
-      keys[#keys + 1] = muster.key_of(queue, "request", job.id)
-      places[#keys] = i
-    end
+-- Whether a job of which more than the usual is known may be given to the claimer; deals with it when not.
+local function is_givable(queue, job, claimer)
+  if muster.is_expired(queue, job) then
+    muster.expire(queue, job)
+  elseif is_kept_from(queue, job, claimer.worker_id) then
+    muster.put_aside(queue, job, muster.now(queue) + aside_ms, claimer.worker_id)
+  else
+    return true
   end
-  if not keys[1] then return requests end
-  for n, request in ipairs(redis.call("MGET", unpack(keys))) do requests[places[n]] = request end
-  return requests
+  return false
 end
 
--- Gives jobs of one class to the claimer and adds them to the reply, as far as the bytes of the call allow.
-local function give(queue, class, jobs, claimer, reply)
-  local until_ms, assigned_at = muster.integer(muster.now(queue) + claimer.lease_ms), muster.now_text(queue)
-  local requests, members = requests_of(queue, jobs), {}
-  for i, job in ipairs(jobs) do
-    if queue.given_bytes >= muster.reply_bytes then break end
-    local request = requests[i] or redis.call("GET", muster.key_of(queue, "request", job.id))
-    members[i] = muster.member(job)
+-- Gives a job that has run before, or of which more than the usual is known; its text then, or nil.
+local function give_other(queue, class, member, text, claimer)
+  local job = text and muster.parse(string.sub(member, 17), text)
+  if not job or job.status ~= "pending" or job.class ~= class or muster.member(job) ~= member then
+    -- Nothing but a call that failed half way leaves a job where it does not wait.
+    muster.leave_line(queue, class, member)
+  elseif is_givable(queue, job, claimer) then
     muster.leave_indexes(queue, job)
-    muster.hold(queue, job, claimer.worker_id, claimer.inbox, until_ms)
-    job.status, job.worker_id, job.assigned_at = "assigned", claimer.worker_id, assigned_at
-    job.attempt = muster.integer(tonumber(job.attempt) + 1)
-    redis.call(
-      "HSET", muster.key_of(queue, "job", job.id),
+    muster.change(
+      queue, job,
       "status", "assigned",
-      "attempt", job.attempt,
-      "worker_id", job.worker_id,
+      "attempt", muster.integer(tonumber(job.attempt) + 1),
+      "worker_id", claimer.worker_id,
       "nonce", claimer.nonce,
       "ended", "",
-      "assigned_at", assigned_at
+      "assigned_at", muster.now_text(queue)
     )
-    muster.tell(queue, job, "job.assigned", job.worker_id)
-    reply[#reply + 1] = {
-      job.id, request, job.attempt, job.retry_count, job.error or false, job.created_at, assigned_at
-    }
-    queue.given_bytes = queue.given_bytes + #request
+    muster.tell(queue, job, "job.assigned", claimer.worker_id)
+    return muster.get(queue, muster.key_of(queue, "job", job.id))
   end
-  muster.leave_line(queue, class, unpack(members))
 end
 
--- A job in the line of a class, with what a claim needs to know of it.
-local function waiting(queue, id, class)
-  local known = redis.call(
-    "HMGET", muster.key_of(queue, "job", id),
-    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended", "status",
-    "class", "large"
-  )
-  if known[10] ~= "pending" or known[11] ~= class then return nil end
-  return muster.read_born({
-    id = id, class = class, status = "pending", born = known[1], attempt = known[2] or nil,
-    retry_count = known[3] or nil, error = known[4] or nil, expires_at = known[5] or nil, avoid = known[6] or nil,
-    customer = known[7] or nil, workflow = known[8] or nil, ended = known[9] or nil,
-    large = known[12] or nil
-  })
+-- Reads the jobs of a view, and their requests.
+local function read_jobs(queue, view)
+  local sub, jobs, requests, keys = string.sub, queue.prefix .. ":job:", queue.prefix .. ":request:", {}
+  local members, ids = view.members, {}
+  local count = #members
+  for i, member in ipairs(members) do
+    local id = sub(member, 17)
+    ids[i], keys[i], keys[count + i] = id, jobs .. id, requests .. id
+  end
+  view.ids, view.keys, view.texts = ids, keys, redis.call("MGET", unpack(keys))
 end
 
--- Those of the members of a line that the claimer may be given; what else is met is dealt with.
-local function givable(queue, class, members, claimer)
-  local jobs = {}
-  for _, member in ipairs(members) do
-    local job = waiting(queue, string.sub(member, 17), class)
-    if not job or muster.member(job) ~= member then
-      -- Nothing but a call that failed half way leaves a job where it does not wait.
-      muster.leave_line(queue, class, member)
-    elseif muster.is_expired(queue, job) then
-      muster.expire(queue, job)
-    elseif is_kept_from(queue, job, claimer.worker_id) then
-      muster.put_aside(queue, job, muster.now(queue) + aside_ms, claimer.worker_id)
+-- Gives the next `count` jobs of a view to the claimer, as far as it may be given them and the bytes of the call allow,
+-- and adds them to the reply; what else is met is dealt with. Returns how many were given.
+local function give(queue, class, view, count, claimer, reply)
+  if not view.texts then read_jobs(queue, view) end
+  local sub, find, sets = string.sub, string.find, muster.sets(queue)
+  local members, ids, keys, texts, requests = view.members, view.ids, view.keys, view.texts, #view.members
+  local given, taken, size, replied, looked = {}, {}, 0, #reply, 0
+  -- What is usual in the text of a job before it is given, and after; all jobs of a class have one job type.
+  local service = texts[view.at + 1] and string.match(texts[view.at + 1], "^p %S*   (%S+)") or ""
+  local fresh = "p 0   " .. service .. "   " .. class .. "    0  "
+  local sequence_at = #fresh + 1
+  local assigned = "a 1 " .. claimer.nonce .. " " .. claimer.worker_id .. " " .. service .. "   " .. class
+    .. "   " .. muster.now_text(queue) .. " 0  "
+  local events, event = muster.events(queue), " " .. service .. "   " .. class .. " 1 " .. claimer.worker_id .. " "
+  for i = view.at + 1, view.at + count do
+    if queue.given_bytes >= muster.reply_bytes then break end
+    looked = looked + 1
+    local id, member = ids[i], members[i]
+    local text = sets[keys[i]] or texts[i]
+    if text and sub(text, 1, sequence_at - 1) == fresh and not find(text, "\n", 1, true)
+      and sub(text, sequence_at, sequence_at + 15) == sub(member, 1, 16) then
+      text = assigned .. sub(text, sequence_at)
+      sets[keys[i]] = text
+      events[#events + 1] = "aa- " .. id .. event
     else
-      jobs[#jobs + 1] = job
+      text = give_other(queue, class, member, text, claimer)
+    end
+    if text then
+      local request = texts[requests + i] or ""
+      if request == "" then request = muster.get(queue, muster.key_of(queue, "large", id)) or "" end
+      size = size + 1
+      given[size], taken[size] = id, member
+      reply[replied + 1], reply[replied + 2], reply[replied + 3] = id, text, request
+      replied = replied + 3
+      queue.given_bytes = queue.given_bytes + #request
     end
   end
-  return jobs
+  muster.take(queue, class, view, taken, looked)
+  if size > 0 then
+    muster.hold(queue, given, claimer.worker_id, claimer.inbox, muster.integer(muster.now(queue) + claimer.lease_ms))
+  end
+  queue.looked = queue.looked + looked
+  return size
 end
 
 -- Gives the claimer the next jobs, at most `free`, and adds them to the reply. Returns the classes they are of, as a
--- set, and whether nothing is left for it. The bounds are those of the whole call, which may carry many claims.
+-- set, and whether nothing was found. The bounds are those of the whole call, which may carry many claims.
 local function give_next(queue, signature, claimer, free, reply)
   local given = {}
   queue.looked, queue.given_bytes = queue.looked or 0, queue.given_bytes or 0
   queue.repairs = queue.repairs or { left = repairs_per_call }
-  while #reply - 2 < free and queue.given_bytes < muster.reply_bytes and queue.looked < muster.bound do
-    local want = math.min(free - (#reply - 2), muster.bound - queue.looked)
-    local members, class = muster.next_members(queue, signature, want, queue.repairs)
-    if not members then
-      if class then reply[2] = "1" end
-      return given, not class
+  local count = 0
+  while count < free and queue.given_bytes < muster.reply_bytes and queue.looked < muster.cheap_bound do
+    local want = math.min(free - count, muster.cheap_bound - queue.looked)
+    local class, view, found = muster.next_jobs(queue, signature, want, queue.repairs)
+    if not class then
+      if view then reply[2] = "1" end
+      return given, count == 0 and not view
     end
-    queue.looked = queue.looked + #members
-    local jobs = givable(queue, class, members, claimer)
-    if jobs[1] then
-      give(queue, class, jobs, claimer, reply)
-      given[class] = true
-    end
+    local more = give(queue, class, view, found, claimer, reply)
+    if more > 0 then given[class] = true end
+    count = count + more
   end
-  if #reply - 2 < free then reply[2] = "1" end
+  if count < free then reply[2] = "1" end
   return given, false
 end
 
@@ -162,6 +173,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
     local given = given_before(queue, worker_id, claimer.nonce)
     if #given > 1 then return given end
   end
+  if string.find(claimer.nonce, "%s") then error({ err = "ERR bad arguments" }, 0) end
   local reply = { "jobs", "0" }
   local state = muster.worker_state(queue, worker_id)
   if state and state.kind == "x" then
@@ -174,6 +186,6 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
   local given, nothing_waits = give_next(queue, signature, claimer, free, reply)
   muster.answer_wake(queue, state, given)
-  if nothing_waits and #reply == 2 then muster.park(queue, worker_id, signature, claimer.inbox) end
+  if nothing_waits then muster.park(queue, worker_id, signature, claimer.inbox) end
   return reply
 end)

@@ -8,35 +8,50 @@
 -- Results of so many bytes need no key of their own.
 local small = 60
 
--- Of all reports this one comes most often, and reads and writes no more of the job than it needs.
-muster.register_often("complete", { "allow-oom" }, function(queue, args, first)
-  local id, attempt, nonce, result = args[first], args[first + 1], args[first + 2], args[first + 3]
-  if not result then error({ err = "ERR bad arguments" }, 0) end
-  local key = muster.key_of(queue, "job", id)
-  local known = redis.call(
-    "HMGET", key, "status", "attempt", "nonce", "worker_id", "born", "customer", "workflow", "class"
-  )
-  local status = known[1]
-  if known[2] == attempt and known[3] == nonce then
-    if status == "completed" then return "ok" end
-    if status == "assigned" or status == "processing" then
-      local now = muster.now_text(queue)
-      if #result <= small then
-        redis.call("HSET", key, "status", "completed", "finished_at", now, "result", result)
-      else
-        muster.later_set(queue, muster.key_of(queue, "result", id), result)
-        redis.call("HSET", key, "status", "completed", "finished_at", now)
-      end
-      local job = {
-        id = id, status = "completed", attempt = attempt, born = known[5], customer = known[6], workflow = known[7],
-        class = known[8]
-      }
-      muster.tell(queue, job, "job.completed", known[4], "completed")
-      muster.later_zadd(queue, muster.key(queue, "finished"), now, id)
-      muster.release(queue, id, known[4])
-      return "ok"
-    end
-  end
-  if status then muster.keep_late(queue, id, attempt, "completed") end
+local function late(queue, id, attempt)
+  muster.keep_late(queue, id, attempt, "completed")
   return "lease_lost"
+end
+
+-- Completions by one worker mostly come together.
+muster.register_often("complete", { "allow-oom" }, function(queue, args, first, calls, length, replies)
+  if length < 4 then error({ err = "ERR bad arguments" }, 0) end
+  local sub, byte, find, match, said = string.sub, string.byte, string.find, string.match, #replies
+  local assigned, processing, completed = muster.assigned, muster.processing, muster.completed
+  local keys, texts = muster.look_up_jobs(queue, args, first, calls, length)
+  local sets, now = muster.sets(queue), muster.now_text(queue)
+  local events, of_event = muster.events(queue), muster.of_event
+  local finished = muster.later(queue, "zadds", muster.key(queue, "finished"))
+  local finished_size, ids, count, holder = #finished, {}, 0, nil
+  for i = 1, calls do
+    local id, attempt, result, key = args[first], args[first + 1], args[first + 3], keys[i]
+    local fence = attempt .. " " .. args[first + 2] .. " "
+    local text, after = sets[key] or texts[i], 3 + #fence
+    local status = text and sub(text, 3, after - 1) == fence and byte(text)
+    local reply = "ok"
+    if status == assigned or status == processing then
+      local worker_id, kind, at = match(text, of_event, after)
+      local before, behind = sub(text, after, at - 1), sub(text, at)
+      if #result <= small and not find(result, "\n", 1, true) then
+        sets[key] = "c " .. fence .. before .. now .. behind .. "\nresult " .. result
+      else
+        sets[muster.key_of(queue, "result", id)] = result
+        sets[key] = "c " .. fence .. before .. now .. behind
+      end
+      events[#events + 1] = "ccc " .. id .. " " .. kind .. " " .. attempt .. " " .. worker_id .. " "
+      finished[finished_size + 1], finished[finished_size + 2] = now, id
+      finished_size = finished_size + 2
+      if worker_id ~= holder then
+        muster.release(queue, ids, holder)
+        ids, count, holder = {}, 0, worker_id
+      end
+      count = count + 1
+      ids[count] = id
+    elseif status ~= completed then
+      reply = text and muster.try(late, queue, id, attempt) or "lease_lost"
+    end
+    replies[said + i] = reply
+    first = first + length
+  end
+  muster.release(queue, ids, holder)
 end)

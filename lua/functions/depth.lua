@@ -23,8 +23,8 @@ local looked_at, bytes_at_most = 100, 256 * 1024
 
 -- The time at which the first job of a class was submitted.
 local function next_created_at(queue, member)
-  local born = redis.call("HGET", muster.key_of(queue, "job", string.sub(member, 17)), "born")
-  return born and string.match(born, "(%S+) %S+$")
+  local text = muster.get(queue, muster.key_of(queue, "job", string.sub(member, 17)))
+  return text and muster.created_at_of(text)
 end
 
 -- The classes that have waiting jobs, by their number.

@@ -7,7 +7,7 @@
 -- returns  {why, next, {sequence, job}…}; why it ended: "end" (nothing follows), "full" or "stretch" (go on before
 --          `next`)
 
--- Jobs looked at; two commands each, so that a call stays near 1 ms.
+-- Jobs looked at, so that a call stays near 1 ms.
 local stretch = 250
 
 -- A sequence is the time of the submit in us, or a little more when many came at once.
@@ -20,21 +20,20 @@ local function workers_in(args, first)
   return workers
 end
 
--- What is looked for, as a function of what is known of a job: its status, and its born, customer, workflow, worker_id.
+-- What is looked for, as a function of the text of a job.
 local function filter_of(args)
   local status, service_required, customer, workflow = args[2], args[3], args[4], args[5]
   local from, upto, workers = tonumber(args[6]), tonumber(args[7]), workers_in(args, 10)
-  return function(found)
-    if not (found[1] and (status == "" or found[1] == status)
-      and (customer == "" or found[3] == customer) and (workflow == "" or found[4] == workflow)
-      and (not workers or workers[found[5]])) then
+  return function(text)
+    local its_status, its_worker, its_service, its_customer, its_workflow = muster.kind_of(text)
+    if not ((status == "" or its_status == status) and (service_required == "" or its_service == service_required)
+      and (customer == "" or its_customer == customer) and (workflow == "" or its_workflow == workflow)
+      and (not workers or workers[its_worker])) then
       return false
     end
-    if service_required == "" and not from and not upto then return true end
-    local created_at, service = string.match(found[2], "(%S+) (%S+)$")
-    created_at = tonumber(created_at)
-    return (service_required == "" or service == service_required)
-      and (not from or created_at >= from) and (not upto or created_at < upto)
+    if not from and not upto then return true end
+    local created_at = tonumber(muster.created_at_of(text))
+    return (not from or created_at >= from) and (not upto or created_at < upto)
   end
 end
 
@@ -52,6 +51,9 @@ muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
   local entries = redis.call(
     "ZRANGE", muster.key(queue, "jobs"), newest, oldest, "BYSCORE", "REV", "LIMIT", 0, stretch + 1, "WITHSCORES"
   )
+  local keys = {}
+  for i = 1, math.min(#entries, 2 * stretch), 2 do keys[#keys + 1] = muster.key_of(queue, "job", entries[i]) end
+  local texts = muster.get_many(queue, keys)
   local reply, bytes, last_found, last_seen = { "end", "" }, 0, before, before
   for i = 1, #entries, 2 do
     local id, sequence = entries[i], entries[i + 1]
@@ -59,15 +61,13 @@ muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
       reply[1], reply[2] = "stretch", last_seen
       return reply
     end
-    local found = redis.call(
-      "HMGET", muster.key_of(queue, "job", id), "status", "born", "customer", "workflow", "worker_id"
-    )
-    if is_meant(found) then
+    local text = texts[(i + 1) / 2]
+    if text and is_meant(text) then
       if #reply - 2 >= limit or bytes >= muster.reply_bytes then
         reply[1], reply[2] = "full", last_found
         return reply
       end
-      local job = muster.reply(queue, muster.find(queue, id))
+      local job = muster.reply(queue, muster.parse(id, text))
       bytes = bytes + muster.reply_size(job)
       reply[#reply + 1] = { sequence, job }
       last_found = sequence

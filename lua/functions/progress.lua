@@ -6,11 +6,18 @@
 --       is too long)
 -- returns  "ok" or "lease_lost"
 
-muster.register_often("progress", { "allow-oom" }, function(queue, args, first)
-  local id, attempt, nonce, progress = args[first], args[first + 1], args[first + 2], args[first + 3]
-  local job = muster.held_briefly(queue, id, attempt, nonce)
+local function note(queue, id, attempt, nonce, progress, unsaid)
+  if not progress then error({ err = "ERR bad arguments" }, 0) end
+  local job = muster.held(queue, id, attempt, nonce)
   if not job then return "lease_lost" end
-  redis.call("HSET", muster.key_of(queue, "job", id), "progress", progress)
-  if args[first + 4] ~= "1" then muster.tell(queue, job, "job.progress", job.worker_id, nil, progress) end
+  muster.change(queue, job, "progress", progress)
+  if unsaid ~= "1" then muster.tell(queue, job, "job.progress", job.worker_id, nil, progress) end
   return "ok"
+end
+
+muster.register_often("progress", { "allow-oom" }, function(queue, args, first, calls, length, replies)
+  for _ = 1, calls do
+    replies[#replies + 1] = muster.try(note, queue, unpack(args, first, first + length - 1))
+    first = first + length
+  end
 end)

@@ -100,6 +100,7 @@ function muster.leave_audience(queue, class)
   local facts = muster.class_facts(queue, class)
   local audience = facts.audience
   if audience == "" then return end
+  queue.seen = nil
   if facts.rank then
     redis.call("ZREM", muster.key_of(queue, "fronts", audience), facts.sequence .. class)
   end

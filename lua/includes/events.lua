@@ -19,9 +19,19 @@ local statuses = {
 }
 local outcomes = { completed = "c", failed = "f", timed_out = "t", cancelled = "x", returned = "r", lost = "l" }
 
-function muster.tell_line(queue, line)
+-- The lines of the call so far. What comes often adds its own without `muster.tell`.
+function muster.events(queue)
   local lines = queue.events
-  if lines then lines[#lines + 1] = line else queue.events = { line } end
+  if not lines then
+    lines = {}
+    queue.events = lines
+  end
+  return lines
+end
+
+function muster.tell_line(queue, line)
+  local lines = muster.events(queue)
+  lines[#lines + 1] = line
 end
 
 -- Notes what has happened to a job, which is what it is now. `worker_id` holds or held it, `ended` is how its attempt
@@ -30,7 +40,7 @@ function muster.tell(queue, job, type, worker_id, ended, detail)
   muster.tell_line(
     queue,
     types[type] .. statuses[job.status] .. (outcomes[ended] or "-") .. " " .. job.id .. " "
-      .. (job.service_required or muster.service_of(job.born)) .. " " .. (job.customer or "") .. " "
+      .. job.service_required .. " " .. (job.customer or "") .. " "
       .. (job.workflow or "") .. " " .. (job.filed or job.class or "") .. " " .. (job.attempt or "0") .. " "
       .. (worker_id or "") .. " " .. (detail or "")
   )
@@ -38,7 +48,7 @@ end
 
 function muster.write_events(queue)
   local lines = queue.events
-  if not lines then return nil end
+  if not lines or not lines[1] then return nil end
   local text = muster.now_text(queue) .. " " .. #lines .. "\n" .. table.concat(lines, "\n")
   local reply = redis.pcall("XADD", muster.key(queue, "log"), "*", "e", text)
   return type(reply) == "table" and reply.err and reply or nil

@@ -9,19 +9,12 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
--- The same, with no more of the job than its events say: large jobs report progress often.
-function muster.held_briefly(queue, id, attempt, nonce)
-  local known = redis.call(
-    "HMGET", muster.key_of(queue, "job", id),
-    "status", "attempt", "nonce", "worker_id", "born", "customer", "workflow", "class"
-  )
-  local status = known[1]
-  local holds = (status == "assigned" or status == "processing") and known[2] == attempt and known[3] == nonce
-  if not holds then return nil end
-  return {
-    id = id, status = status, attempt = attempt, worker_id = known[4], born = known[5], customer = known[6],
-    workflow = known[7], class = known[8]
-  }
+-- Reads at once the jobs that `count` calls are about, the first one at `first`, one in each `length` arguments.
+-- Returns their keys and what is known of each.
+function muster.look_up_jobs(queue, args, first, count, length)
+  local prefix, keys = queue.prefix .. ":job:", {}
+  for i = 1, count do keys[i] = prefix .. args[first + (i - 1) * length] end
+  return keys, muster.get_many(queue, keys)
 end
 
 -- Which report ends an attempt like this.

@@ -70,8 +70,9 @@ local function take_idle(queue, signature, now)
     silent[#silent + 1] = last[1]
     forget_idle(queue, silent)
   end
-  unlist(queue, signature)
+  -- Whose last worker goes stays in the list until somebody looks for one: mostly it is idle again before.
   if heard then return string.match(last[1], "^(%S+) (%S*)$") end
+  unlist(queue, signature)
 end
 
 -- Wakes the worker of a signature that was parked last, for a job of a class; false when it has none to wake.
@@ -92,10 +93,10 @@ local tried_first = 8
 -- most likely to live, and to be warm.
 function muster.wake(queue, class)
   local idle_signatures = muster.key(queue, "idle_signatures")
-  if queue.nobody_idle == nil then queue.nobody_idle = redis.call("EXISTS", idle_signatures) == 0 end
   if queue.nobody_idle then return end
   local match = muster.key_of(queue, "match", muster.class_facts(queue, class).audience)
   local latest = redis.call("ZREVRANGE", idle_signatures, 0, tried_first - 1)
+  queue.nobody_idle = not latest[1]
   local others = #latest == tried_first
   for i, held in ipairs(latest[1] and redis.call("ZMSCORE", match, unpack(latest)) or {}) do
     -- One without a head has not been told of the job.

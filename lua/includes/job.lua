@@ -1,39 +1,83 @@
 -- luacheck: globals muster
--- Reading, changing and answering one job. A job is a table of the strings stored in its hash, plus its id.
+-- Reading, changing and answering one job. All that is known of it but its request and a long result is one text, so
+-- that many jobs are read and written by one command each: what every job has, in one line and with spaces between, and
+-- then a line "<name> <value>" for whatever else it has. No value has a line break: texts of JSON are written without.
 
--- What never changes stands in one field: each field costs more than its bytes.
-function muster.born(job)
-  return table.concat({ job.sequence, job.rank, job.max_retries, job.created_at, job.service_required }, " ")
+local letters = {
+  scheduled = "s", pending = "p", assigned = "a", processing = "r",
+  completed = "c", failed = "f", cancelled = "x", expired = "e"
+}
+local words = {
+  s = "scheduled", p = "pending", a = "assigned", r = "processing",
+  c = "completed", f = "failed", x = "cancelled", e = "expired"
+}
+-- What follows the nonce in the text of a held job: worker_id, then what events tell of the job (service_required,
+-- customer, workflow and class), and where finished_at would stand.
+muster.of_event = "^(%S*) (%S* %S* %S* %S*) ()"
+
+-- The letters of some as `string.byte` gives them.
+muster.assigned, muster.processing, muster.completed = 97, 114, 99
+
+local rarely_there = {
+  "expires_at", "timeout", "base", "requirements", "avoid", "error", "progress", "result"
+}
+
+-- The text of a job: status (its letter), attempt, nonce, worker_id, service_required, customer, workflow, class,
+-- finished_at, started_at, assigned_at, retry_count, ended, sequence, rank, max_retries, created_at. What comes often
+-- (submit, claim, start and complete) reads and writes no more of it than it needs, and relies on this order.
+local function packed(job)
+  local text = letters[job.status] .. " " .. job.attempt .. " " .. (job.nonce or "") .. " " .. (job.worker_id or "")
+    .. " " .. job.service_required .. " " .. (job.customer or "") .. " " .. (job.workflow or "") .. " " .. job.class
+    .. " " .. (job.finished_at or "") .. " " .. (job.started_at or "") .. " " .. (job.assigned_at or "")
+    .. " " .. job.retry_count .. " " .. (job.ended or "") .. " " .. job.sequence .. " " .. job.rank
+    .. " " .. job.max_retries .. " " .. job.created_at
+  for _, name in ipairs(rarely_there) do
+    local value = job[name]
+    if value and value ~= "" then text = text .. "\n" .. name .. " " .. value end
+  end
+  return text
 end
 
--- The job type in what was born.
-function muster.service_of(born)
-  return string.match(born, "(%S+)$")
-end
-
-function muster.read_born(job)
-  job.sequence, job.rank, job.max_retries, job.created_at, job.service_required =
-    string.match(job.born, "^(%S+) (%S+) (%S+) (%S+) (%S+)$")
-  job.attempt, job.retry_count = job.attempt or "0", job.retry_count or "0"
+-- The job of such a text, as a table of strings.
+function muster.parse(id, text)
+  local job = { id = id }
+  job.status, job.attempt, job.nonce, job.worker_id, job.service_required, job.customer, job.workflow, job.class,
+    job.finished_at, job.started_at, job.assigned_at, job.retry_count, job.ended, job.sequence, job.rank,
+    job.max_retries, job.created_at = string.match(
+      text,
+      "^(%a) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) ([^\n]*)"
+    )
+  job.status = words[job.status]
+  for name, value in string.gmatch(text, "\n(%S+) ([^\n]*)") do job[name] = value end
+  -- A report that completes a job says no more than this.
+  if job.status == "completed" then job.ended, job.error = "completed", nil end
   return job
+end
+
+-- Of such a text: status, worker_id, service_required, customer, workflow.
+function muster.kind_of(text)
+  local letter, worker_id, service_required, customer, workflow = string.match(
+    text, "^(%a) %S* %S* (%S*) (%S*) (%S*) (%S*) "
+  )
+  return words[letter], worker_id, service_required, customer, workflow
+end
+
+-- And created_at.
+function muster.created_at_of(text)
+  return string.match(text, "^[^\n]* (%d+)")
 end
 
 -- The job with this id, or nil.
 function muster.find(queue, id)
-  local stored = redis.call("HGETALL", muster.key_of(queue, "job", id))
-  if #stored == 0 then return nil end
-  local job = { id = id }
-  for i = 1, #stored, 2 do job[stored[i]] = stored[i + 1] end
-  -- A report that completes a job says no more than this.
-  if job.status == "completed" then job.ended, job.error = "completed", nil end
-  return muster.read_born(job)
+  local text = muster.get(queue, muster.key_of(queue, "job", id))
+  return text and muster.parse(id, text) or nil
 end
 
 -- Stores fields, given as name, value, name, value…, all of them strings.
 function muster.change(queue, job, ...)
-  redis.call("HSET", muster.key_of(queue, "job", job.id), ...)
   local changes = { ... }
   for i = 1, #changes, 2 do job[changes[i]] = changes[i + 1] end
+  muster.later_set(queue, muster.key_of(queue, "job", job.id), packed(job))
 end
 
 function muster.is_held(job)
@@ -67,11 +111,17 @@ function muster.reply_with(job, request, result)
   }
 end
 
+-- The text of a job's request; false when there is none. Long ones are kept apart.
+function muster.request(queue, id)
+  local text = muster.get(queue, muster.key_of(queue, "request", id))
+  return text == "" and muster.get(queue, muster.key_of(queue, "large", id)) or text
+end
+
 -- The same with what is kept apart. The request is left out for a caller that has it.
 function muster.reply(queue, job, without_request)
   return muster.reply_with(
     job,
-    not without_request and muster.get(queue, muster.key_of(queue, "request", job.id)),
+    not without_request and muster.request(queue, job.id),
     job.status == "completed" and (job.result or muster.get(queue, muster.key_of(queue, "result", job.id)))
   )
 end

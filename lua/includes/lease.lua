@@ -17,16 +17,27 @@ local function count_held(queue, worker_id, change)
   queue.held_changes[worker_id] = (queue.held_changes[worker_id] or 0) + change
 end
 
-function muster.hold(queue, job, worker_id, inbox, until_ms)
-  muster.later_zadd(queue, muster.key(queue, "leases"), until_ms, job.id)
-  muster.later_hset(queue, muster.held_key(queue, worker_id), job.id, inbox)
-  count_held(queue, worker_id, 1)
+-- A worker holds these jobs, given by their ids, until then.
+function muster.hold(queue, ids, worker_id, inbox, until_ms)
+  local leases = muster.later(queue, "zadds", muster.key(queue, "leases"))
+  local held = muster.later(queue, "hsets", muster.held_key(queue, worker_id))
+  local leases_size, held_size = #leases, #held
+  for _, id in ipairs(ids) do
+    leases[leases_size + 1], leases[leases_size + 2] = until_ms, id
+    held[held_size + 1], held[held_size + 2] = id, inbox
+    leases_size, held_size = leases_size + 2, held_size + 2
+  end
+  count_held(queue, worker_id, #ids)
 end
 
-function muster.release(queue, id, worker_id)
-  muster.later_zrem(queue, muster.key(queue, "leases"), id)
-  muster.later_hdel(queue, muster.held_key(queue, worker_id), id)
-  count_held(queue, worker_id, -1)
+-- A worker holds these no more.
+function muster.release(queue, ids, worker_id)
+  if not ids[1] then return end
+  local leases = muster.later(queue, "zrems", muster.key(queue, "leases"))
+  local held = muster.later(queue, "hdels", muster.held_key(queue, worker_id))
+  local leases_size, held_size = #leases, #held
+  for i, id in ipairs(ids) do leases[leases_size + i], held[held_size + i] = id, id end
+  count_held(queue, worker_id, -#ids)
 end
 
 -- When a lease that is renewed now ends: never later than one lease after the attempt's time is over.
@@ -62,7 +73,7 @@ function muster.wait_again(queue, job, ended, delay, changes)
   )
   if changes.avoid then muster.change(queue, job, "avoid", changes.avoid) end
   muster.tell(queue, job, "job.requeued", worker_id, ended, changes.error)
-  muster.release(queue, job.id, worker_id)
+  muster.release(queue, { job.id }, worker_id)
 end
 
 -- Ends a job for good, whether it waits or is held; `ended` is how its attempt ended.
@@ -78,7 +89,7 @@ function muster.finish(queue, job, status, error, ended)
     "ended", ended or job.ended or ""
   )
   muster.tell(queue, job, "job." .. status, not waited and job.worker_id, ended, error)
-  if waited then muster.withdraw(queue, job, from) else muster.release(queue, job.id, job.worker_id) end
+  if waited then muster.withdraw(queue, job, from) else muster.release(queue, { job.id }, job.worker_id) end
 end
 
 -- A failed attempt: the job waits again for a retry (counted when `spent` is 1), or has failed for good without one.
@@ -131,12 +142,12 @@ function muster.forget(queue, job)
   for _, index in ipairs({ "finished", "archived", "failed", "jobs" }) do
     muster.later_zrem(queue, muster.key(queue, index), job.id)
   end
-  redis.call(
-    "UNLINK",
+  muster.unlink(queue, {
     muster.key_of(queue, "job", job.id),
     muster.key_of(queue, "request", job.id),
+    muster.key_of(queue, "large", job.id),
     muster.key_of(queue, "result", job.id),
     muster.key_of(queue, "attempts", job.id),
     muster.key_of(queue, "late", job.id)
-  )
+  })
 end

@@ -17,20 +17,47 @@ local function list_of(queue, kind, key)
   return list
 end
 
-function muster.later_set(queue, key, value)
-  queue.sets = queue.sets or {}
-  queue.sets[key] = value
+-- The texts that will be written, by key.
+function muster.sets(queue)
+  local sets = queue.sets
+  if not sets then
+    sets = {}
+    queue.sets = sets
+  end
+  return sets
 end
 
--- The text of such a key, as it is now.
+function muster.later_set(queue, key, value)
+  muster.sets(queue)[key] = value
+end
+
+-- The text of such a key, as it is now; false when there is none.
 function muster.get(queue, key)
   return queue.sets and queue.sets[key] or redis.call("GET", key)
 end
 
+-- Those of many keys.
+function muster.get_many(queue, keys)
+  local texts, sets = keys[1] and redis.call("MGET", unpack(keys)) or {}, queue.sets
+  for i, key in ipairs(sets and keys or {}) do texts[i] = sets[key] or texts[i] end
+  return texts
+end
+
+-- Removes such keys, and others.
+function muster.unlink(queue, keys)
+  for _, key in ipairs(keys) do
+    if queue.sets then queue.sets[key] = nil end
+  end
+  redis.call("UNLINK", unpack(keys))
+end
+
+-- What will be written to a key, for a caller with many members: score, member, score, member…, or members.
+muster.later = list_of
+
 function muster.later_zadd(queue, key, score, member)
   local list = list_of(queue, "zadds", key)
-  list[#list + 1] = score
-  list[#list + 1] = member
+  local size = #list
+  list[size + 1], list[size + 2] = score, member
 end
 
 function muster.later_zrem(queue, key, member)
@@ -38,21 +65,23 @@ function muster.later_zrem(queue, key, member)
   list[#list + 1] = member
 end
 
-function muster.later_hset(queue, key, field, value)
-  local list = list_of(queue, "hsets", key)
-  list[#list + 1] = field
-  list[#list + 1] = value
+local function write_one(command, lists, key)
+  local list = lists and lists[key]
+  if not list then return end
+  lists[key] = nil
+  if list[1] then redis.call(command, key, unpack(list)) end
 end
 
-function muster.later_hdel(queue, key, field)
-  local list = list_of(queue, "hdels", key)
-  list[#list + 1] = field
+-- Makes those of one sorted set at once.
+function muster.write_now(queue, key)
+  write_one("ZREM", queue.zrems, key)
+  write_one("ZADD", queue.zadds, key)
 end
 
 -- One that fails keeps no other from being made; returns what the last such one said.
 local function write(command, lists, failure)
   for key, list in pairs(lists or {}) do
-    local reply = redis.pcall(command, key, unpack(list))
+    local reply = list[1] and redis.pcall(command, key, unpack(list))
     if type(reply) == "table" and reply.err then failure = reply end
   end
   return failure
@@ -63,12 +92,12 @@ function muster.write_pending(queue)
     redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
   end
   if queue.sets then
-    local sets = {}
+    local sets, size = {}, 0
     for key, value in pairs(queue.sets) do
-      sets[#sets + 1] = key
-      sets[#sets + 1] = value
+      sets[size + 1], sets[size + 2] = key, value
+      size = size + 2
     end
-    redis.call("MSET", unpack(sets))
+    if size > 0 then redis.call("MSET", unpack(sets)) end
   end
   local failure = write("ZREM", queue.zrems)
   failure = write("HDEL", queue.hdels, failure)

@@ -3,11 +3,13 @@
 
 -- Items one call may look at, change or hand out; about 20 us each.
 muster.bound = 40
+-- Of what is cheap, submits and jobs given out: about 10 us each.
+muster.cheap_bound = 64
 -- Bytes of payloads and results after which a reply ends.
 muster.reply_bytes = 4 * 1024 * 1024
 
--- What can be called alone and as part of a batch, by name: what runs it, and what is done before it is run.
-muster.operations, muster.preparations = {}, {}
+-- What can be called as part of a batch, by name: what runs one call, or as many as there are.
+muster.operations, muster.often = {}, {}
 
 -- Registers `muster_1_<name>`. `run` gets the queue and ARGV; ARGV[1] is the library version the caller was built
 -- with, so that a server whose library was replaced by an older one notices and loads its own again.
@@ -35,15 +37,25 @@ function muster.register(name, flags, run)
   })
 end
 
--- Registers what comes often, and many at a time: `run` gets all the arguments there are and where those of this call
--- begin, so that none are copied. Before several of them are run, `prepare` gets the arguments, where the first call
--- begins, how many there are and how many arguments each has: it reads at once what they need.
-function muster.register_often(name, flags, run, prepare)
+-- What `run` answers; {"failed", reason} when it fails.
+function muster.try(run, ...)
+  local ran, reply = pcall(run, ...)
+  return ran and reply or { "failed", type(reply) == "table" and reply.err or tostring(reply) }
+end
+
+-- Registers what comes often, and many at a time. `run` gets all the arguments there are, where those of the first
+-- call begin, how many calls there are and how many arguments each has, and adds an answer for each to the last list it
+-- gets. It goes through them in one loop that calls little: for one job, each call of a function and each text that is
+-- made costs as much as a part of a command. What is unusual is left to `muster.try`.
+function muster.register_often(name, flags, run)
   muster.register(name, flags, function(queue, args)
-    if prepare then prepare(queue, args, 2, 1, #args - 1) end
-    return run(queue, args, 2)
+    local replies = {}
+    run(queue, args, 2, 1, #args - 1, replies)
+    local reply = replies[1]
+    if type(reply) == "table" and reply[1] == "failed" then error({ err = reply[2] }, 0) end
+    return reply
   end)
-  muster.operations[name], muster.preparations[name] = run, prepare
+  muster.often[name] = run
 end
 
 -- The one place that spells keys. The prefix is KEYS[1] and carries the hash tag: `{muster:<queue>}`.
@@ -59,9 +71,10 @@ end
 --   finished             sorted set: id by finished_at, of ended jobs that are not in the archive
 --   archived             sorted set: the same of those that are
 --   failed               sorted set: id by sequence, of jobs that failed
---   job:<id>             hash: the state of a job, small values only; empty means null
---   request:<id>         string: the canonical text of its request
---   result:<id>          string: the text of its result, once completed
+--   job:<id>             string: all that is known of a job but the following (see job.lua)
+--   request:<id>         string: the canonical text of its request; empty when it is long
+--   large:<id>           string: then, that text
+--   result:<id>          string: the text of its result, once completed, when it is long
 --   attempts:<id>        list: attempts that ended while the job went on
 --   late:<id>            list: reports that came too late
 -- Classes and signatures, numbered in the order of their birth (see class.lua, signature.lua, heads.lua):

@@ -85,6 +85,7 @@ const variables = {
   MUSTER_WEBHOOK_ALLOW_PRIVATE: { schema: privateAddresses, default: "false" },
   MUSTER_WEBHOOK_TIMEOUT: { schema: duration(Duration.millis(100), Duration.minutes(1)), default: "10s" },
   MUSTER_WEBHOOK_DISABLE_AFTER: { schema: duration(Duration.seconds(1)), default: "3d" },
+  MUSTER_MAX_STREAMS: { schema: integer(1, 100_000), default: "2000" },
   MUSTER_MAX_PAYLOAD: { schema: integer(1_024, 64 * 1_024 * 1_024), default: "1048576" },
   MUSTER_MAX_ASSET: { schema: integer(1_024, 1_024 ** 4), default: "104857600" },
   MUSTER_MAPPING: { schema: Schema.NonEmptyString, default: ShippedMapping.file },
@@ -147,6 +148,8 @@ export interface Configuration {
   readonly assets: AssetSettings
   /** Addresses that are not public, and that files of jobs may be fetched from all the same. */
   readonly fetchFrom: boolean | ReadonlyArray<string>
+  /** Event streams, and requests that wait for a job's end, that a server keeps open at once. */
+  readonly maxStreams: number
   readonly databaseUrl: Redacted.Redacted | undefined
   readonly redisUrl: Redacted.Redacted | undefined
   readonly machineId: string | undefined
@@ -269,6 +272,7 @@ export const read = Effect.fn("Configuration.read")(function* (
     workspace: resolve(text("MUSTER_WORKSPACE")),
     assets,
     fetchFrom: toPrivateAddresses(text("MUSTER_FETCH_ALLOW_PRIVATE")),
+    maxStreams: Number(text("MUSTER_MAX_STREAMS")),
     databaseUrl: secret("DATABASE_URL"),
     redisUrl: secret("REDIS_URL"),
     machineId: given("MACHINE_ID"),

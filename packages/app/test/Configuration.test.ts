@@ -12,6 +12,7 @@ describe("Configuration", () => {
       assert.strictEqual(configuration.host, "127.0.0.1")
       assert.strictEqual(configuration.port, 3331)
       assert.strictEqual(configuration.maxPayload, 1_048_576)
+      assert.strictEqual(configuration.maxStreams, 2_000)
       assert.deepStrictEqual(configuration.registry.heartbeatTimeout, Duration.seconds(60))
       assert.deepStrictEqual(configuration.queue.lease, Duration.seconds(30))
       assert.strictEqual(configuration.databaseUrl, undefined)

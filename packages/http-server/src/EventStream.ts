@@ -2,7 +2,7 @@
  * An answer of server-sent events that stays open: it says something now and then, is never further ahead of its
  * reader than the connection, and ends with the server.
  */
-import { type Cause, Clock, Duration, Effect, Queue, Stream } from "effect"
+import { Array, type Cause, Clock, Duration, Effect, Queue, Stream } from "effect"
 import { Headers, HttpServerResponse } from "effect/http"
 import { retryMillis } from "./contract/EventFrames.ts"
 import { type OpenRequest, OpenRequests } from "./OpenRequests.ts"
@@ -12,7 +12,10 @@ import { StreamSettings } from "./StreamSettings.ts"
 /** Characters that are handed to the connection at once: what a reader that never reads costs, about twice. */
 const pieceLength = 16 * 1024
 
-const comment = ":\n\n"
+const encoder = new TextEncoder()
+
+const opening = encoder.encode(`retry: ${retryMillis}\n\n`)
+const comment = encoder.encode(":\n\n")
 
 /** A frame as it is sent. `data` is one line: JSON is. */
 export const frame = (id: string | undefined, name: string, data: string): string =>
@@ -24,25 +27,25 @@ const headers = Headers.fromInput({
   "x-accel-buffering": "no"
 })
 
-/** Frames put together to pieces; a frame that is longer is a piece of its own. */
-const pieces = function* (frames: ReadonlyArray<string>): Generator<string> {
-  let piece = ""
-  for (const frame of frames) {
-    if (piece !== "" && piece.length + frame.length > pieceLength) {
-      yield piece
-      piece = ""
-    }
-    piece += frame
+/** Frames put together to what is handed to a connection at once; one that is longer is a piece of its own. */
+export const pieces = (frames: Array.NonEmptyReadonlyArray<string>): Array.NonEmptyReadonlyArray<Uint8Array> => {
+  const [first, ...others] = frames
+  const texts: Array.NonEmptyArray<string> = [first]
+  for (const frame of others) {
+    const last = texts.length - 1
+    const text = texts[last] ?? ""
+    if (text.length + frame.length > pieceLength) texts.push(frame)
+    else texts[last] = text + frame
   }
-  yield piece
+  return Array.map(texts, (text) => encoder.encode(text))
 }
 
-const streaming = Effect.fnUntraced(function* <E>(frames: Stream.Stream<string, E>) {
+const streaming = Effect.fnUntraced(function* <E>(pieces: Stream.Stream<Uint8Array, E>) {
   const { patience, pulse } = yield* StreamSettings
   const open = yield* OpenRequests
   const fiber = yield* Effect.fiber
   const scope = yield* Effect.scope
-  const queue = yield* Queue.bounded<string, Cause.Done>(1)
+  const queue = yield* Queue.bounded<Uint8Array, Cause.Done>(1)
   const [pulseMillis, patienceMillis] = [Duration.toMillis(pulse), Duration.toMillis(patience)]
   let isReading = false
   let since = yield* Clock.currentTimeMillis
@@ -57,12 +60,8 @@ const streaming = Effect.fnUntraced(function* <E>(frames: Stream.Stream<string, 
   }
   yield* open.admit(request)
 
-  const feed = frames.pipe(
-    Stream.runForEachArray(
-      Effect.fnUntraced(function* (array) {
-        for (const piece of pieces(array)) yield* Queue.offer(queue, piece)
-      })
-    ),
+  const feed = pieces.pipe(
+    Stream.runForEach((piece) => Queue.offer(queue, piece)),
     Effect.catchCause((cause) => Effect.logDebug("an event stream ended early", cause)),
     Effect.andThen(Queue.end(queue)),
     Effect.forkIn(scope)
@@ -70,7 +69,7 @@ const streaming = Effect.fnUntraced(function* <E>(frames: Stream.Stream<string, 
 
   const body = Stream.fromPull(
     Effect.gen(function* () {
-      yield* Queue.offer(queue, `retry: ${retryMillis}\n\n`)
+      yield* Queue.offer(queue, opening)
       yield* feed
       return Effect.suspend(() => {
         isReading = true
@@ -82,16 +81,16 @@ const streaming = Effect.fnUntraced(function* <E>(frames: Stream.Stream<string, 
             since = now
           })
         ),
-        Effect.map((piece): [string] => [piece])
+        Effect.map((piece): [Uint8Array] => [piece])
       )
     })
   )
-  return HttpServerResponse.stream(Stream.encodeText(body), { contentType: "text/event-stream", headers })
+  return HttpServerResponse.stream(body, { contentType: "text/event-stream", headers })
 })
 
 /**
- * Answers with frames for as long as there are any. An error of `frames` ends the answer, for it has begun: the reader
+ * Answers with pieces for as long as there are any. An error of theirs ends the answer, for it has begun: the reader
  * comes back with the id of the last frame. A server that keeps as many requests open as it takes says so instead.
  */
-export const answer = <E>(frames: Stream.Stream<string, E>) =>
-  Effect.catchTag(streaming(frames), "TooManyStreams", ProblemAnswer.answer)
+export const answer = <E>(pieces: Stream.Stream<Uint8Array, E>) =>
+  Effect.catchTag(streaming(pieces), "TooManyStreams", ProblemAnswer.answer)

@@ -117,6 +117,7 @@ layer(server(), { excludeTestServices: true })("/metrics", (it) => {
         nonce: "n"
       })
       assert.strictEqual(claimed?.id, job)
+      if (claimed === undefined) return
       const fence = { job_id: claimed.id, attempt: claimed.attempt, nonce: "n" }
       yield* queue.fail(fence, { kind: "Unauthorized", message: "no" }, null)
       const ended = { outcome: "failed", error_kind: "Unauthorized" }

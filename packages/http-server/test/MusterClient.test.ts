@@ -165,7 +165,15 @@ layer(server({ token: Redacted.make("secret") }))("the client of a server with a
 const unavailable = Effect.fail(
   new StorageError({ operation: "JobQueue.get", detail: "Redis is away", unavailable: true, cause: new Error("gone") })
 )
-const withoutQueue = Layer.merge(stores, Layer.mock(JobQueue, { get: () => unavailable, ping: unavailable }))
+const withoutQueue = Layer.merge(
+  stores,
+  Layer.mock(JobQueue, {
+    get: () => unavailable,
+    ping: unavailable,
+    counts: unavailable,
+    classes: () => unavailable
+  })
+)
 
 layer(serverOn(withoutQueue))("the client of a server whose queue is away", (it) => {
   it.effect("learns when to ask again", () =>

@@ -81,7 +81,9 @@ export const untilEnd = Effect.fnUntraced(function* (client: MusterClient, id: J
     if (told._tag === "Snapshot" || told._tag === "End") job = told.job
     if (show === "lines") return yield* Output.print(Text.jsonLine(wireLine(told)))
     if (hasLine) return yield* draw
-    if (show === "people" && told._tag === "Event") yield* printLine(told.event)
+    if (show !== "people") return
+    if (told._tag === "Event") return yield* printLine(told.event)
+    if (told._tag === "Snapshot") yield* Output.note(`job ${id} is ${told.job.status}`)
   })
 
   const onOutage = () =>

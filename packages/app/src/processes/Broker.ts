@@ -14,6 +14,7 @@ import * as MappingDiagnosis from "@muster/core/mapping/MappingDiagnosis"
 import { WebhookSettings } from "@muster/core/webhook/WebhookSettings"
 import { RegistrySettings } from "@muster/core/worker/RegistrySettings"
 import { HttpSettings } from "@muster/http-server/HttpSettings"
+import { StreamSettings } from "@muster/http-server/StreamSettings"
 import { Console, Effect, Layer, Schema } from "effect"
 import { HttpServer } from "effect/http"
 import { type Configuration, requireTokenOffLoopback, WrongUse } from "../Configuration.ts"
@@ -48,6 +49,10 @@ const settings = (configuration: Configuration) =>
     Layer.effect(
       WebhookSettings,
       Effect.map(WebhookSettings, (defaults) => ({ ...defaults, ...configuration.webhooks }))
+    ),
+    Layer.effect(
+      StreamSettings,
+      Effect.map(StreamSettings, (defaults) => ({ ...defaults, atMost: configuration.maxStreams }))
     ),
     Layer.succeed(BuildInfo, { version }),
     Layer.succeed(HttpSettings, {

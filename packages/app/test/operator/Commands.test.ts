@@ -136,7 +136,7 @@ describe("muster job", () => {
       )
       assert.strictEqual(failed[0].code, 1)
       assert.match(failed[0].stdout, /^status +failed$/m)
-      assert.match(failed[0].stderr, /^error: job \S+ failed: Rejected: no \\u001b\[31m\n$/)
+      assert.match(failed[0].stderr, /(?:^|\n)error: job \S+ failed: Rejected: no \\u001b\[31m\n$/)
     })
   )
 

@@ -123,7 +123,7 @@ const log = (overview: Overview["Service"], { maxBytes }: EventSettings): Check[
       return bytes >= maxBytes
         ? Finding.warning(
             `${detail}: progress is left out of it`,
-            "let the archive catch up, or raise the limit of the log where memory allows it"
+            "let the archive catch up, or raise MUSTER_EVENT_BYTES where memory allows it"
           )
         : Finding.ok(detail)
     })

@@ -8,6 +8,7 @@ import type { JobNotFound, StorageError } from "../job/JobErrors.ts"
 import * as JobQueries from "../job/JobQueries.ts"
 import { isMeant } from "./Event.ts"
 import { compare, type EventCursor } from "./EventCursor.ts"
+import { CursorLost } from "./EventErrors.ts"
 import { EventFeed, type FeedItem } from "./EventFeed.ts"
 import { EventLog } from "./internal/EventLog.ts"
 
@@ -23,12 +24,21 @@ type Life = Stream.Stream<JobEvent, JobNotFound | StorageError, Needs>
 
 const pageSize = 1_000
 
-/** What the log has about a job, after one cursor and up to another. */
-const between = (id: JobId, after: EventCursor, until: EventCursor) =>
-  Stream.paginate(after, (from) =>
+/**
+ * Events, of whatever job, that are looked at for one reader that comes back. The log may have millions between a job's
+ * last event and now, and after a restart all readers come back at once.
+ */
+export const lookedAt = 20_000
+
+/** What the log has about a job, after one cursor and up to another; `CursorLost` also when they lie too far apart. */
+const between = (id: JobId, after: EventCursor, until: EventCursor) => {
+  let seen = 0
+  return Stream.paginate(after, (from) =>
     Effect.gen(function* () {
+      if (seen >= lookedAt) return yield* new CursorLost({ cursor: after, why: "trimmed" })
       const log = yield* EventLog
       const { events, position } = yield* log.read({ after: from, limit: pageSize })
+      seen += events.length
       const meant = events.filter((event) => isMeant(event, { job_id: id }) && compare(event.cursor, until) <= 0)
       const isThrough = events.length === 0 || compare(position, until) >= 0
       return [
@@ -37,8 +47,9 @@ const between = (id: JobId, after: EventCursor, until: EventCursor) =>
       ] as const
     })
   )
+}
 
-/** After `last` in place of the first state, as far as the log goes back. A job that starts over is told on. */
+/** After `last` in place of the first state, as far as the log goes back and is looked at. A job that starts over is told on. */
 const life = (id: JobId, last: EventCursor | undefined): Life => {
   let from = last
   return Stream.unwrap(Effect.map(EventFeed, ({ watch }) => watch(id))).pipe(
@@ -62,6 +73,6 @@ const ending = (job: Job): Life =>
 
 /**
  * The life of a job from its state on, or, for a reader that knows all up to `last`, from there on: with a `Reset` and
- * the state when the log does not go back so far. Fails before the stream begins when there is no such job.
+ * the state when the log does not go back so far, or too much happened since. Fails before the stream begins when there is no such job.
  */
 export const follow = (id: JobId, last?: EventCursor) => Effect.as(JobQueries.getJob(id), life(id, last))

@@ -176,7 +176,12 @@ export const observe = Effect.fnUntraced(function* () {
   const log = yield* EventLog
   const archive = yield* JobArchive
   const state = yield* ArchiverState
-  const { unarchived } = yield* queue.counts
+  let { unarchived } = yield* queue.counts
+  if (unarchived === null) {
+    // It has forgotten everything, and with it that there is an archive.
+    yield* queue.keepForArchive
+    unarchived = (yield* queue.counts).unarchived
+  }
   const [oldest] = unarchived === 0 ? [] : yield* queue.unarchived(1)
   const { events_archived_to: known } = yield* Ref.get(state)
   const cursor = yield* Effect.catchTag(archive.cursor, "StorageError", () => Effect.succeed(known))

@@ -158,6 +158,54 @@ describe("the archiver", () => {
     )
   )
 
+  it.effect("trims nothing while it does not know where the archive is, or that is in another log", () =>
+    on(
+      Effect.gen(function* () {
+        const log = yield* EventLog
+        const state = yield* ArchiverState.ArchiverState
+        const asked: Array<EventCursor.EventCursor | null> = []
+        const watched = EventLog.of({
+          ...log,
+          trim: (archived) =>
+            Effect.andThen(
+              Effect.sync(() => asked.push(archived)),
+              log.trim(archived)
+            )
+        })
+        const trim = Effect.provideService(Archiver.trimLog(), EventLog, watched)
+        yield* runJobs("g", 3)
+        yield* trim
+        const foreign = EventCursor.make({ log: "lost", ms: 9_000_000_000_000, seq: 0, index: 0 })
+        yield* Ref.update(state, (report) => ({ ...report, events_archived_to: foreign }))
+        yield* trim
+        assert.deepStrictEqual(asked, [])
+        const end = yield* log.end
+        yield* Ref.update(state, (report) => ({ ...report, events_archived_to: end }))
+        yield* trim
+        assert.deepStrictEqual(asked, [end])
+      })
+    )
+  )
+
+  it.effect("says again that there is an archive when the queue has forgotten it", () =>
+    on(
+      Effect.gen(function* () {
+        const queue = yield* JobQueue
+        yield* queue.keepForArchive
+        let lost = true
+        const forgetful = JobQueue.of({
+          ...queue,
+          counts: Effect.map(queue.counts, (counts) => (lost ? { ...counts, unarchived: null } : counts)),
+          keepForArchive: Effect.sync(() => void (lost = false))
+        })
+        yield* runJobs("f", 3)
+        yield* Effect.provideService(Archiver.observe(), JobQueue, forgetful)
+        assert.isFalse(lost)
+        assert.strictEqual((yield* report).jobs_behind, 3)
+      })
+    )
+  )
+
   it.effect("only trims the log where nothing is archived", () =>
     on(
       Effect.gen(function* () {

@@ -32,10 +32,12 @@ export const archivingSuite = (layer: QueueLayer): void => {
       yield* queue.keepForArchive
       yield* queue.keepForArchive
       for (const id of ["a", "b", "c", "waits"]) yield* submit(id)
-      const a = yield* finishNext
+      yield* finishNext
       yield* passTicking("1 second")
       yield* queue.cancel(jobId("c"))
       yield* passTicking("1 second")
+      // Where time passes by moving what is stored, its end is elsewhere now.
+      const a = yield* jobNow("a")
       const b = yield* fail((yield* claimOne()).fence, error, null)
       assert.deepStrictEqual(yield* unarchivedIds(), ["a", "c", "b"])
       assert.deepStrictEqual(yield* unarchivedIds(2), ["a", "c"])

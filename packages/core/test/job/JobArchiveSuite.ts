@@ -109,6 +109,9 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
           attempts.map(({ attempt }) => attempt),
           [1, 2]
         )
+        // The clock of the queue was set back, and the job taken in again after that.
+        yield* archive.store([finished("a", 1, { status: "cancelled", finished_at: at(15), attempt: 3 }, [])])
+        assert.deepStrictEqual(yield* now, ["cancelled"])
       })
     )
 
@@ -180,6 +183,10 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
         )
         assert.deepStrictEqual(yield* list({ workers: [] }), [])
         assert.deepStrictEqual(yield* list({ created_from: at(10), created_before: at(13) }), [12, 11, 10])
+        const [year0, year10000] = [-62_167_219_200_000, 253_402_300_800_000].map((ms) => DateTime.makeUnsafe(ms))
+        assert.strictEqual((yield* list({ created_from: year0, created_before: year10000 })).length, 48)
+        assert.deepStrictEqual(yield* list({ created_from: year10000 }), [])
+        assert.deepStrictEqual(yield* list({ created_before: year0 }), [])
         assert.deepStrictEqual((yield* archive.list({ limit: 1 }))[0]?.job, jobs[47]?.job)
       })
     )
@@ -217,6 +224,7 @@ export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): vo
         )
         assert.deepStrictEqual(yield* archive.attempts(JobId.make("old-1")), Option.none())
         assert.strictEqual(Option.getOrThrow(yield* archive.attempts(JobId.make("young"))).length, 1)
+        assert.isFalse(yield* archive.forget(DateTime.makeUnsafe(-62_200_000_000_000)))
       })
     )
 

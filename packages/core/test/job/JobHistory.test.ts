@@ -29,10 +29,10 @@ const submit = (id: string | number, over: Parameters<typeof request>[0] = { ser
 const nonce = () => globalThis.crypto.randomUUID()
 
 /** Claims the next job and ends it. */
-const runNext = Effect.fnUntraced(function* (end: "completed" | "failed") {
+const runNext = Effect.fnUntraced(function* (end: "completed" | "failed", type = "simulation") {
   const queue = yield* JobQueue
   const mine = nonce()
-  const capabilities = { job_types: ["simulation"] }
+  const capabilities = { job_types: [type] }
   const [job] = yield* queue.claim({ worker_id: worker, capabilities, capacity: 1_000, limit: 1, nonce: mine })
   if (job === undefined) return undefined
   const fence = { job_id: job.id, attempt: job.attempt, nonce: mine }
@@ -105,6 +105,31 @@ describe("the history of jobs", () => {
         )
         assert.strictEqual((yield* Effect.flip(JobQueries.getJob(jobId("never"))))._tag, "JobNotFound")
         assert.strictEqual((yield* Effect.flip(JobQueries.getJobAttempts(jobId("never"))))._tag, "JobNotFound")
+      })
+    )
+  )
+
+  it.effect("leaves no archived job out where failed ones among them were taken in again", () =>
+    on(
+      Effect.gen(function* () {
+        const queue = yield* JobQueue
+        yield* submit("first", { service_required: "other" })
+        for (const id of ["a", "b", "c", "d"]) yield* archived(id, "failed")
+        for (const id of ["c", "b"]) yield* JobUseCases.retryJob(jobId(id))
+        yield* runNext("failed", "other")
+        const found: Array<string> = []
+        let cursor: string | null | undefined
+        while (cursor !== null) {
+          const page: Effect.Success<ReturnType<typeof JobQueries.listJobs>> = yield* JobQueries.listJobs({
+            limit: 3,
+            status: "failed",
+            cursor
+          })
+          found.push(...page.jobs.map(({ id }) => String(id)))
+          cursor = page.next_cursor
+        }
+        assert.deepStrictEqual(found, ["d", "a", "first"])
+        assert.strictEqual((yield* queue.counts).pending, 2)
       })
     )
   )
@@ -200,6 +225,7 @@ describe("the history of jobs", () => {
         yield* runNext("completed")
         assert.deepStrictEqual(yield* numbers, [1, 2])
         yield* archiveAll
+        assert.deepStrictEqual(yield* numbers, [1, 2])
         yield* forgetAll
         assert.deepStrictEqual(yield* numbers, [1, 2])
         assert.strictEqual((yield* JobQueries.getJob(jobId("old"))).status, "completed")

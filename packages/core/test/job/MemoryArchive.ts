@@ -51,8 +51,7 @@ export const isMeant = (
 }
 
 const isLater = (job: Job, than: Job): boolean =>
-  millis(job.finished_at) - millis(than.finished_at) > 0 ||
-  (millis(job.finished_at) === millis(than.finished_at) && job.attempt > than.attempt)
+  millis(job.finished_at) > millis(than.finished_at) || job.attempt > than.attempt
 
 const make = Effect.gen(function* () {
   const state = yield* ArchiveState

@@ -8,6 +8,7 @@ import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
 import { JobId } from "@muster/core/job/Job"
 import * as MemoryWebhookStore from "@muster/core/webhook/internal/MemoryWebhookStore"
 import { WebhookStore } from "@muster/core/webhook/internal/WebhookStore"
+import { RepositoryError } from "@muster/core/worker/WorkerErrors"
 import { WebhookId, type WebhookRegistration } from "@muster/core/webhook/Webhook"
 import * as WebhookDeliverer from "@muster/core/webhook/WebhookDeliverer"
 import * as WebhookQueries from "@muster/core/webhook/WebhookQueries"
@@ -171,6 +172,44 @@ describe("delivering webhooks as time passes", () => {
       assert.deepStrictEqual(receiver.times, [])
       yield* pass("4 seconds")
       yield* until(Effect.succeed(receiver.times), ({ length }) => length === 1)
+    })
+  )
+
+  test(
+    "sends nothing while it cannot renew its lease, and leaves the webhook to who took it meanwhile",
+    Effect.gen(function* () {
+      const receiver = yield* Receiver
+      const store = yield* WebhookStore
+      const away = new RepositoryError({ operation: "test", detail: "is away", unavailable: true, cause: "test" })
+      let state: "there" | "away" | "taken" = "there"
+      const switched = WebhookStore.of({
+        ...store,
+        renew: (request) =>
+          Effect.suspend(() =>
+            state === "away" ? Effect.fail(away) : state === "taken" ? Effect.succeed([]) : store.renew(request)
+          ),
+        take: (request) =>
+          Effect.suspend(() =>
+            state === "away" ? Effect.fail(away) : state === "taken" ? Effect.succeed([]) : store.take(request)
+          )
+      })
+      yield* register()
+      yield* Effect.provideService(WebhookDeliverer.start, WebhookStore, switched)
+      yield* happen("a", 1)
+      yield* pass("4 seconds")
+      yield* until(hook, ({ cursor }) => cursor.length > 0)
+      yield* until(Effect.succeed(receiver.times), ({ length }) => length === 1)
+      state = "away"
+      yield* pass("20 seconds")
+      yield* happen("b", 2)
+      yield* pass("20 seconds")
+      assert.strictEqual(receiver.times.length, 1)
+      state = "taken"
+      yield* pass("20 seconds")
+      state = "away"
+      yield* happen("c", 3)
+      yield* pass("20 seconds")
+      assert.strictEqual(receiver.times.length, 1)
     })
   )
 

@@ -31,6 +31,10 @@ const Counts = Schema.Struct({ jobs: Schema.Int, events: Schema.Int })
 const finishedStatuses = JobStatus.literals.filter(isFinished)
 
 const iso = (at: DateTime.Utc): string => DateTime.formatIso(at)
+/** A time that somebody chose, as PostgreSQL takes it: its calendar has no year 0, and none of five digits in this form. */
+const chosen = (sql: SqlClient, at: DateTime.Utc) =>
+  sql`(timestamptz 'epoch' + ${DateTime.toEpochMillis(at)}::float8 * interval '1 millisecond')`
+
 const isoOfEnd = ({ finished_at }: Job): string => (finished_at === null ? "" : iso(finished_at))
 
 /** No name is empty, so the empty text stands for none: the client sends no array in which all may be null. */
@@ -55,6 +59,7 @@ const make = Effect.gen(function* () {
   const sql = yield* SqlClient
   const { name: queue } = yield* QueueSettings
 
+  /** The later end is told by its time, and by its attempt where the clock of the queue was set back in between. */
   const store = (jobs: ReadonlyArray<FinishedJob>) => {
     const ends = latest(jobs)
     const of = <A>(value: (job: Job) => A) => ends.map(({ job }) => value(job))
@@ -90,7 +95,7 @@ const make = Effect.gen(function* () {
           customer_id = excluded.customer_id, workflow_id = excluded.workflow_id, worker_id = excluded.worker_id,
           created_at = excluded.created_at, finished_at = excluded.finished_at, attempt = excluded.attempt,
           job = excluded.job
-        WHERE (excluded.finished_at, excluded.attempt) > (known.finished_at, known.attempt)
+        WHERE excluded.finished_at > known.finished_at OR excluded.attempt > known.attempt
       )
       INSERT INTO archived_attempts AS known (queue, job_id, attempt, data)
       SELECT ${queue}, given.* FROM unnest(
@@ -141,13 +146,13 @@ const make = Effect.gen(function* () {
       ...(created_from === undefined
         ? []
         : [
-            sql`a.created_at >= ${iso(created_from)}::text::timestamptz`,
+            sql`a.created_at >= ${chosen(sql, created_from)}`,
             sql`a.position >= ${positionAt(created_from)}::text::bigint`
           ]),
       ...(created_before === undefined
         ? []
         : [
-            sql`a.created_at < ${iso(created_before)}::text::timestamptz`,
+            sql`a.created_at < ${chosen(sql, created_before)}`,
             sql`a.position < ${positionAt(DateTime.addDuration(created_before, mostAhead))}::text::bigint`
           ])
     ]
@@ -213,7 +218,7 @@ const make = Effect.gen(function* () {
     execute: (before) => sql`
       WITH old AS (
         SELECT queue, id FROM archived_jobs
-        WHERE queue = ${queue} AND finished_at < ${iso(before)}::text::timestamptz
+        WHERE queue = ${queue} AND finished_at < ${chosen(sql, before)}
         ORDER BY finished_at LIMIT ${forgetJobs} FOR UPDATE SKIP LOCKED
       ), jobs AS (
         DELETE FROM archived_jobs a USING old WHERE a.queue = old.queue AND a.id = old.id RETURNING a.id

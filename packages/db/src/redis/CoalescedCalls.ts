@@ -9,18 +9,17 @@ import { Effect, Exit } from "effect"
 import { RedisFailure } from "./RedisFailure.ts"
 import type { FunctionCalls } from "./RedisFunctions.ts"
 
-/** What one call carries at most, so that it stays near 1 ms. */
-const perCall = 40
 const textPerCall = 1024 * 1024
 const underWayAtMost = 2
 
 /**
- * Which functions travel with which, by the function that carries them. Within a call they go in this order: what ends
- * jobs makes room for claims.
+ * Which functions travel with which, by the function that carries them, and how many at most, so that a call stays below
+ * 1 ms. Within a call they go in this order: what ends jobs makes room for claims. Reports of a worker at full load go in
+ * two calls rather than one: while Redis does the second, the worker goes on with what the first one made room for.
  */
 const kinds = [
-  { batch: "batch", names: ["start", "progress", "complete", "fail", "give_back", "get", "claim"] },
-  { batch: "batch_submits", names: ["submit"] }
+  { batch: "batch", perCall: 40, names: ["start", "progress", "complete", "fail", "give_back", "get", "claim"] },
+  { batch: "batch_submits", perCall: 64, names: ["submit"] }
 ]
 
 interface Waiting {
@@ -43,7 +42,7 @@ const failedAlone = (reply: unknown): RedisFailure | undefined =>
 const makeLane = (
   functions: FunctionCalls,
   queue: string,
-  { batch, names }: (typeof kinds)[number],
+  { batch, names, perCall }: (typeof kinds)[number],
   run: (effect: Effect.Effect<void>) => void,
   flushAll: () => void
 ) => {

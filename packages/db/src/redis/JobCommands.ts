@@ -1,6 +1,6 @@
 /** The functions of the queue in lua/functions, one typed command each. Arguments and replies are described there. */
 import { effectivePriority } from "@muster/core/job/Rank"
-import type { Fence, JobError, JobId, Progress } from "@muster/core/job/Job"
+import type { Fence, Job, JobError, JobId, Progress } from "@muster/core/job/Job"
 import { JobStatus, JobId as JobIdSchema } from "@muster/core/job/Job"
 import type {
   ClaimRequest,
@@ -16,8 +16,8 @@ import { DateTime, Schema } from "effect"
 import { hashOf } from "./Hash.ts"
 import { command } from "./RedisFunctions.ts"
 import { NoAttempts, StoredAttempts } from "./StoredAttempts.ts"
-import { GivenJob, StoredJob, StoredState, Time } from "./StoredJob.ts"
-import { requestText } from "./StoredRequest.ts"
+import { givenJob, StoredJob, StoredState, Time } from "./StoredJob.ts"
+import { requestOf, requestText } from "./StoredRequest.ts"
 
 export const Flag = Schema.Literals(["0", "1"])
 const Ids = Schema.Array(JobIdSchema)
@@ -26,6 +26,7 @@ export const named = <const Name extends string>(...names: ReadonlyArray<Name>) 
   Schema.Tuple([Schema.Literals(names)])
 const Found = Schema.Tuple([Schema.Literal("job"), StoredJob])
 const Reported = Schema.Literals(["ok", "lease_lost"])
+const reported = (reply: unknown) => (reply === "ok" || reply === "lease_lost" ? reply : undefined)
 export const OtherStep = Schema.Tuple([Schema.Literal("priority_step"), Schema.String])
 
 export const millis = (time: DateTime.DateTime | null) => (time === null ? "" : String(DateTime.toEpochMillis(time)))
@@ -77,6 +78,12 @@ export const submit = command({
     request.priorityStepMs,
     ...submissionArgs(request)
   ],
+  usual: (reply) => {
+    const [, status, time] = typeof reply === "string" ? (/^(pending|scheduled) (\d{1,15})$/.exec(reply) ?? []) : []
+    return time === undefined
+      ? undefined
+      : ([status as "pending" | "scheduled", DateTime.makeUnsafe(Number(time))] as const)
+  },
   reply: Schema.Union([
     Schema.Tuple([Schema.Literals(["scheduled", "pending"]), Time]),
     Schema.Tuple([Schema.Literal("known"), StoredState]),
@@ -99,8 +106,11 @@ export const submitMany = command({
     request.priorityStepMs,
     ...request.jobs.flatMap(submissionArgs)
   ],
-  reply: Schema.Union([Schema.TupleWithRest(Schema.Tuple([Schema.Literal("stored")]), [Flag]), Taken, OtherStep])
+  reply: Schema.Union([Schema.Tuple([Schema.Literal("stored"), Schema.String]), Taken, OtherStep])
 })
+
+/** Jobs given to a worker, which `claim` reads by hand. */
+const Jobs = Schema.Tuple([Schema.Literal("jobs"), Schema.Boolean, Schema.Array(StoredJob)])
 
 export const claim = command({
   name: "claim",
@@ -122,14 +132,23 @@ export const claim = command({
     request.machine,
     request.inbox
   ],
+  usual: (reply, { worker_id }) => {
+    if (!Array.isArray(reply) || reply[0] !== "jobs") return undefined
+    const [, more] = reply
+    const jobs: Array<Job> = []
+    for (let at = 2; at < reply.length; at += 3) {
+      jobs.push(givenJob(worker_id, reply[at], reply[at + 1], requestOf(reply[at + 2])))
+    }
+    return ["jobs", more === "1", jobs] as const
+  },
   reply: Schema.Union([
-    Schema.TupleWithRest(Schema.Tuple([Schema.Literal("jobs"), Flag]), [GivenJob]),
+    Jobs,
     Schema.TupleWithRest(Schema.Tuple([Schema.Literal("given")]), [StoredJob]),
     Schema.Tuple([Schema.Literals(["unknown", "settling"]), Schema.String])
   ])
 })
 
-export const start = command({ name: "start", args: fenceArgs, reply: Reported })
+export const start = command({ name: "start", args: fenceArgs, usual: reported, reply: Reported })
 
 export const progress = command({
   name: "progress",
@@ -144,6 +163,7 @@ export const progress = command({
 export const complete = command({
   name: "complete",
   args: (request: { readonly fence: Fence; readonly result: string }) => [...fenceArgs(request.fence), request.result],
+  usual: reported,
   reply: Reported
 })
 

@@ -82,17 +82,31 @@ export const layer: Layer.Layer<RedisFunctions, never, Redis> = Layer.effect(Red
 export const layerOf = (library: LibrarySource): Layer.Layer<RedisFunctions, never, Redis> =>
   Layer.effect(RedisFunctions, make(library))
 
-/** Describes one function; applied to the functions and a queue's prefix, it is its typed call. */
+/**
+ * Describes one function; applied to the functions and a queue's prefix, it is its typed call. `usual` reads replies that
+ * come too often for a schema, by hand: it answers undefined, or throws, for any that it does not know, and they are
+ * left to the schema.
+ */
 export const command =
   <Request, Reply extends Schema.ConstraintDecoder<unknown>>(options: {
     readonly name: string
     readonly args: (request: Request) => ReadonlyArray<string>
     readonly reply: Reply
+    readonly usual?: (reply: unknown, request: Request) => Reply["Type"] | undefined
   }) =>
   (functions: FunctionCalls, queue: string) => {
     const decode = Schema.decodeUnknownEffect(options.reply)
+    const { usual = () => undefined } = options
+    const read = (reply: unknown, request: Request) => {
+      try {
+        return usual(reply, request)
+      } catch {
+        return undefined
+      }
+    }
     return (request: Request): Effect.Effect<Reply["Type"], RedisFailure> =>
-      Effect.flatMap(functions.call(options.name, queue, options.args(request)), (reply) =>
-        Effect.mapError(decode(reply), unexpected)
-      )
+      Effect.flatMap(functions.call(options.name, queue, options.args(request)), (reply) => {
+        const known = read(reply, request)
+        return known !== undefined ? Effect.succeed(known) : Effect.mapError(decode(reply), unexpected)
+      })
   }

@@ -28,11 +28,10 @@ import { inMethod, unexpected } from "./RedisFailure.ts"
 import { queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
 import * as RedisServer from "./RedisServer.ts"
 import * as RedisViews from "./RedisViews.ts"
-import { givenTo } from "./StoredJob.ts"
 import * as Settling from "./Settling.ts"
 
-/** Items per call of a function, the bound of lua/includes/queue.lua. */
-const perCall = 40
+/** Jobs of a batch that one call takes: the bound of lua/includes/queue.lua for what is cheap. */
+const perCall = 64
 /** Workers or leases that one call looks at; less is done with each. */
 const lookedAtPerCall = 100
 /** Text that one call takes of a batch, in characters, so that other calls need not wait long for it. */
@@ -156,9 +155,9 @@ const make = Effect.gen(function* () {
           return jobs
         }
         case "jobs": {
-          const [, more, ...jobs] = reply
-          for (const job of jobs) claimed.push(givenTo(request.worker_id, job))
-          if (more === "0") return claimed as ReadonlyArray<Job>
+          const [, more, jobs] = reply
+          claimed.push(...jobs)
+          if (!more) return claimed as ReadonlyArray<Job>
         }
       }
     }
@@ -210,7 +209,7 @@ const make = Effect.gen(function* () {
         const reply = yield* submitMany({ jobs: call, priorityStepMs })
         if (reply[0] === "already_exists") return yield* new JobAlreadyExists({ id: reply[1] })
         if (reply[0] === "priority_step") return yield* otherStep("submitMany", reply[1], priorityStepMs)
-        const [, ...created] = reply
+        const [, created] = reply
         submitted.push(...call.map(({ id }, at) => ({ id, created: created[at] === "1" })))
       }
       return submitted

@@ -38,6 +38,8 @@ export const make = (functions: FunctionCalls, queue: string): Views => {
   const classes = ViewCommands.classes(functions, queue)
 
   const listPage = Effect.fnUntraced(function* (request: ListRequest) {
+    // To the function no workers stand for all.
+    if (request.workers?.length === 0) return { jobs: [], next_cursor: null }
     const jobs: globalThis.Array<Placed> = []
     let cursor = request.cursor
     for (let call = 0; call < callsPerList && jobs.length < request.limit; call++) {

@@ -2,7 +2,7 @@
  * A job as the Lua functions answer it: a tuple of texts, where null and the empty text stand for null. The order is
  * that of `muster.reply` in lua/includes/job.lua.
  */
-import { type Job, JobError, JobId, JobStatus, Progress } from "@muster/core/job/Job"
+import { type Job, JobError, JobId, type JobRequest, JobStatus, Progress } from "@muster/core/job/Job"
 import { WorkerId } from "@muster/core/worker/Worker"
 import { DateTime, Schema, SchemaGetter } from "effect"
 import { StoredRequest } from "./StoredRequest.ts"
@@ -87,32 +87,37 @@ export const StoredJob = Reply.pipe(
   })
 )
 
-/** "" stands for no error, too. */
-const GivenError = OptionalText.pipe(
-  Schema.decodeTo(State.fields.error, {
-    decode: SchemaGetter.transform((text) => text || null),
-    encode: SchemaGetter.forbiddenEncoding
-  })
-)
+const decodeError = Schema.decodeUnknownSync(Schema.fromJsonString(JobError))
 
-/** A job that a claim gives: of its state, what a claim does not make known by itself. */
-export const GivenJob = Schema.Tuple([JobId, StoredRequest, Int, Int, GivenError, Time, Time])
+const integer = (text: string | undefined): number => {
+  const value = Number(text)
+  if (text === "" || !Number.isSafeInteger(value)) throw new Error("not a whole number")
+  return value
+}
 
-export const givenTo = (
-  worker_id: WorkerId,
-  [id, request, attempt, retry_count, error, created_at, assigned_at]: typeof GivenJob.Type
-): Job => ({
-  ...request,
-  id,
-  status: "assigned",
-  attempt,
-  retry_count,
-  worker_id,
-  progress: null,
-  result: null,
-  error,
-  created_at,
-  assigned_at,
-  started_at: null,
-  finished_at: null
-})
+const errorIn = /\nerror ([^\n]*)/
+
+/**
+ * A job that a claim gives, of the text that is stored of it (see lua/includes/job.lua) and its request. Throws when that
+ * is none. By hand, for this is most of what a claim costs its worker.
+ */
+export const givenJob = (worker_id: WorkerId, id: string, text: string, request: JobRequest): Job => {
+  const end = text.indexOf("\n")
+  const values = (end < 0 ? text : text.slice(0, end)).split(" ")
+  const error = end < 0 ? undefined : errorIn.exec(text)?.[1]
+  return {
+    ...request,
+    id: id as JobId,
+    status: "assigned",
+    attempt: integer(values[1]),
+    retry_count: integer(values[11]),
+    worker_id,
+    progress: null,
+    result: null,
+    error: error === undefined ? null : decodeError(error),
+    created_at: DateTime.makeUnsafe(integer(values[16])),
+    assigned_at: DateTime.makeUnsafe(integer(values[10])),
+    started_at: null,
+    finished_at: null
+  }
+}

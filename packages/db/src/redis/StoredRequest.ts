@@ -44,8 +44,8 @@ type Parsed = Omit<JobRequest, "workflow_datetime" | "run_at" | "expires_at"> & 
 
 const time = (text: string | undefined): DateTime.Utc | null => (text === undefined ? null : DateTime.makeUnsafe(text))
 
-/** Throws for a text that is none. */
-const parse = (text: string): JobRequest => {
+/** The request of such a text; throws for one that is none. */
+export const requestOf = (text: string): JobRequest => {
   const said: Partial<Parsed> = JSON.parse(text)
   const { service_required } = said
   if (typeof service_required !== "string") throw new Error("a request without a job type")
@@ -70,7 +70,7 @@ const unreadable = new SchemaIssue.InvalidValue({ expected: "the text of a reque
 
 const parsed = (text: string): Effect.Effect<JobRequest, SchemaIssue.Issue> => {
   try {
-    return Effect.succeed(parse(text))
+    return Effect.succeed(requestOf(text))
   } catch {
     return Effect.fail(unreadable)
   }

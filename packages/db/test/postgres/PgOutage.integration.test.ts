@@ -42,7 +42,7 @@ describe("PostgreSQL goes away", () => {
         yield* unavailable(workers.insert(worker("worker-1")))
         yield* unavailable(heartbeats.record(id))
         yield* server.restart
-        assert.strictEqual((yield* eventually(PgMigrations.run)).length, PgMigrations.ids.length)
+        assert.lengthOf(yield* eventually(PgMigrations.run), PgMigrations.ids.length)
         yield* workers.insert(worker("worker-1"))
         yield* heartbeats.record(id)
       }).pipe(Effect.provide(registryAt(server.url)))

@@ -5,6 +5,7 @@
 import { assert, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Layer, Redacted, Semaphore } from "effect"
 import { type Fence, type JobRequest, request } from "@muster/core/job/Job"
+import { EventLog } from "@muster/core/event/internal/EventLog"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { Capabilities } from "@muster/core/worker/Worker"
@@ -60,6 +61,7 @@ it.live(
       yield* Effect.gen(function* () {
         const queue = yield* JobQueue
         const time = yield* StoreTime
+        const log = yield* EventLog
         let made = 0
         const classes = 60
         /** A job of the nth class, which all but one kind of workers of the job type match. */
@@ -149,6 +151,32 @@ it.live(
         begin("a rare job is listed")
         yield* queue.list({ service_required: "rare", limit: 100 })
         yield* queue.list({ limit: 100 })
+        yield* queue.list({ customer_id: "nobody", workers: [worker("nobody")], limit: 100 })
+        begin("all classes wait, and what comes last is looked for")
+        const waiting = yield* queue.submitMany(numbers(400).map((n) => job(n, { priority: 0 })))
+        for (const { id } of waiting.slice(-70)) yield* queue.place(id)
+        yield* queue.counts
+        for (let after: string | null = null, page = 0; page === 0 || after !== null; page++) {
+          after = (yield* queue.classes(after)).next
+        }
+        begin("jobs of one time in many classes")
+        const at = DateTime.makeUnsafe((yield* time.now) - 1_000)
+        const tied = yield* queue.submitMany(numbers(1_000).map((n) => job(n, { workflow_datetime: at })))
+        for (const { id } of tied.slice(-70)) yield* queue.place(id)
+        begin("hundreds have ended")
+        const unarchived = yield* queue.unarchived(400)
+        yield* queue.markArchived(unarchived.map(({ job }) => ({ id: job.id, finished_at: job.finished_at! })))
+        assert.isAbove(unarchived.length, 300)
+        begin("the log is long")
+        for (let after = yield* log.start, more = true; more;) {
+          const page = yield* log.read({ after, limit: 1_000 })
+          more = page.events.length > 0
+          after = page.position
+        }
+        yield* log.size
+        yield* queue.observe(unarchived[0]!.job.id)
+        yield* time.pass("2 hours")
+        while (yield* log.trim(yield* log.end));
         begin("a customer is named for whom many wait")
         yield* queue.submitMany(numbers(400).map((n) => job(n, { customer_id: "c" })))
         yield* claim("denies", { job_types: ["x"], customers: { deny: ["c"] } }, 1)

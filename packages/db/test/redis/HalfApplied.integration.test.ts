@@ -9,15 +9,17 @@
 import { assert, it } from "@effect/vitest"
 import { Context, DateTime, Effect, Exit, Layer, Option } from "effect"
 import { JobQueue } from "@muster/core/job/internal/JobQueue"
-import { type Fence, isFinished, type JobRequest, request } from "@muster/core/job/Job"
+import { asSubmitted, type Fence, isFinished, type Job, type JobRequest, request } from "@muster/core/job/Job"
 import { matches } from "@muster/core/job/Matching"
 import { QueueSettings } from "@muster/core/job/QueueSettings"
 import type { Capabilities } from "@muster/core/worker/Worker"
 import * as JobCommands from "@muster/db/redis/JobCommands"
+import * as LogCommands from "@muster/db/redis/LogCommands"
 import * as Redis from "@muster/db/redis/Redis"
 import type { RedisFailure } from "@muster/db/redis/RedisFailure"
 import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as Settling from "@muster/db/redis/Settling"
+import * as ViewCommands from "@muster/db/redis/ViewCommands"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
 import { jobId, settings, StoreTime, worker } from "../../../core/test/job/QueueTest.ts"
 import { queueOn } from "./OwnRedis.ts"
@@ -87,6 +89,19 @@ const renewBy = (by: string, held: Fence) =>
     all: true
   })
 
+/** A failed job that only the archive knows. */
+const revived: Job = {
+  ...asSubmitted(
+    jobId("new"),
+    request({ service_required: "x", customer_id: "c1" }),
+    "pending",
+    DateTime.makeUnsafe(1)
+  ),
+  status: "failed",
+  attempt: 3,
+  error: late
+}
+
 const operations: Record<string, Call> = {
   submit: submit("new", { customer_id: "c1" }),
   "submit of a new class": submit("new", { service_required: "z", workflow_id: "f" }),
@@ -95,7 +110,7 @@ const operations: Record<string, Call> = {
   claim: claim("w3", denies, "n5"),
   "claim of nothing": claim("w3", waits, "n5"),
   start: callOf(JobCommands.start, fence("held2", "n1")),
-  progress: callOf(JobCommands.progress, { fence: held, progress: { percent: 1 } }),
+  progress: callOf(JobCommands.progress, { fence: held, progress: { percent: 1 }, isEvent: true }),
   complete: callOf(JobCommands.complete, { fence: held, result: "{}" }),
   "fail for good": callOf(JobCommands.fail, { ...failed, delayMs: "" }),
   "fail with a retry": callOf(JobCommands.fail, { ...failed, delayMs: "0" }),
@@ -113,6 +128,23 @@ const operations: Record<string, Call> = {
   "leave idle": callOf(JobCommands.leaveIdle, worker("parked")),
   pause: callOf(JobCommands.setStanding, { worker: worker("parked"), standing: "paused" }),
   open: callOf(JobCommands.setStanding, { worker: worker("paused"), standing: "open" }),
+  "keep for archive": callOf(ViewCommands.keepForArchive, undefined),
+  "mark archived": {
+    name: "mark_archived",
+    // None of them ended at that time: they stay as they are.
+    args: ["done", "1", "failed", "1"]
+  },
+  revive: callOf(ViewCommands.revive, {
+    failed: { position: "1700000000000000", job: revived },
+    again: JobCommands.written({ id: revived.id, request: request({ service_required: "x", customer_id: "c1" }) }),
+    priorityStepMs
+  }),
+  "append to the log": callOf(LogCommands.appendLog, {
+    source: "registry",
+    number: 3,
+    events: [{ at: DateTime.makeUnsafe(0), type: "worker.unregistered", worker_id: worker("w1") }]
+  }),
+  "trim the log": callOf(LogCommands.trimLog, { retentionMs: "1", maxBytes: 1_000_000, archived: null }),
   "create signature": {
     name: "create_signature",
     args: ["an id", '{"job_types":["x"],"workflow_id":"f"}', "", "workflow:f"]
@@ -272,7 +304,7 @@ it.live(
           yield* copied
           const before = yield* copy.stored
           yield* copy.run(call)
-          const ids = operation.startsWith("submit") ? [...submitted, "new"] : submitted
+          const ids = operation.startsWith("submit") || operation === "revive" ? [...submitted, "new"] : submitted
           assert.deepStrictEqual([...(yield* wrongInTheEnd(copy, ids))], [], operation)
           yield* copied
           yield* copy.run(call)

@@ -10,7 +10,30 @@ import { Capabilities } from "@muster/core/worker/Worker"
 import { Redis } from "@muster/db/redis/Redis"
 import { queuePrefix } from "@muster/db/redis/RedisFunctions"
 
+/** The text of a job, see lua/includes/job.lua; a table without fields when there is none. */
+const readJob = `
+local statuses = {
+  s = "scheduled", p = "pending", a = "assigned", r = "processing",
+  c = "completed", f = "failed", x = "cancelled", e = "expired"
+}
+local function read_job(prefix, id)
+  local text, job = redis.call("GET", prefix .. ":job:" .. id), {}
+  if not text then return job end
+  local line, rest = string.match(text, "^([^\\n]*)(.*)$")
+  local values = {}
+  for value in string.gmatch(line .. " ", "(%S*) ") do values[#values + 1] = value end
+  for i, name in ipairs({
+    "status", "attempt", "nonce", "worker_id", "service_required", "customer", "workflow", "class", "finished_at",
+    "started_at", "assigned_at", "retry_count", "ended", "sequence", "rank", "max_retries", "created_at"
+  }) do job[name] = values[i] end
+  job.status = statuses[job.status]
+  for name, value in string.gmatch(rest, "\\n(%S+) ([^\\n]*)") do job[name] = value end
+  return job
+end
+`
+
 const read = `
+${readJob}
 local prefix = KEYS[1]
 local function fields(key, ...) return redis.call("HMGET", key, ...) end
 local function entries(key) return redis.call("ZRANGE", key, 0, -1, "WITHSCORES") end
@@ -34,13 +57,11 @@ for _, signature in ipairs(redis.call("ZRANGE", prefix .. ":signature_use", 0, -
   }
 end
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
-  local job = fields(
-    prefix .. ":job:" .. id,
-    "status", "class", "born", "born", "born", "requirements", "customer", "workflow", "avoid"
-  )
-  for i = 1, 9 do job[i] = job[i] or "" end
-  job[4], job[3], job[5] = string.match(job[3], "^(%S+) (%S+) %S+ %S+ (%S+)")
-  for i = 3, 5 do job[i] = job[i] or "" end
+  local found = read_job(prefix, id)
+  local job = {}
+  for i, name in ipairs({
+    "status", "class", "rank", "sequence", "service_required", "requirements", "customer", "workflow", "avoid"
+  }) do job[i] = found[name] or "" end
   state.jobs[#state.jobs + 1] = { id, job }
   for i, kind in ipairs({ "customer", "workflow" }) do
     local name = kind .. ":" .. job[6 + i]
@@ -261,6 +282,7 @@ export const violations = (state: QueueState): ReadonlyArray<string> => {
 
 /** KEYS: the queue's prefix. Returns what is wrong between the jobs and the indexes that find them. */
 const audit = `
+${readJob}
 local prefix, wrong = KEYS[1], {}
 local function has(index, id) return redis.call("ZSCORE", prefix .. ":" .. index, id) and true or false end
 local function there(kind, id) return redis.call("EXISTS", prefix .. ":" .. kind .. ":" .. id) == 1 end
@@ -270,8 +292,8 @@ local function expect(id, what, expected, actual)
   end
 end
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do
-  local job = redis.call("HMGET", prefix .. ":job:" .. id, "status", "worker_id", "expires_at")
-  local status, worker, expires_at = job[1], job[2], job[3]
+  local job = read_job(prefix, id)
+  local status, worker, expires_at = job.status, job.worker_id, job.expires_at
   local waits, held = status == "pending" or status == "scheduled", status == "assigned" or status == "processing"
   expect(id, "scheduled", status == "scheduled", has("scheduled", id))
   expect(id, "expiring", waits and expires_at, has("expiring", id))
@@ -289,7 +311,7 @@ for _, index in ipairs({ "scheduled", "expiring", "leases", "finished", "archive
     expect(id, index, has("jobs", id), true)
   end
 end
-for _, kind in ipairs({ "job", "request", "result", "attempts", "late" }) do
+for _, kind in ipairs({ "job", "request", "large", "result", "attempts", "late" }) do
   for _, key in ipairs(redis.call("KEYS", prefix .. ":" .. kind .. ":*")) do
     local id = string.sub(key, #prefix + #kind + 3)
     expect(id, "jobs, as " .. kind, true, has("jobs", id))

@@ -46,10 +46,10 @@ it.live("a batch that breaks off leaves its first jobs, and repeating it stores 
       const error = yield* Effect.flip(queue.submitMany(jobs))
       assert.strictEqual(error._tag, "StorageError")
       assert.isTrue(error._tag === "StorageError" && error.unavailable && error.operation === "JobQueue.submitMany")
-      assert.strictEqual(yield* stored, 40)
+      assert.strictEqual(yield* stored, 64)
       assert.deepStrictEqual(
         (yield* queue.submitMany(jobs)).map(({ created }) => created),
-        jobs.map((_, n) => n >= 40)
+        jobs.map((_, n) => n >= 64)
       )
       const order: Array<string> = []
       for (let round = 0; round < 3; round++) {
@@ -73,7 +73,7 @@ it.live("a batch whose later id is taken while it is stored is refused there, an
       const queue = yield* JobQueue
       const error = yield* Effect.flip(queue.submitMany(batch(250)))
       assert.deepInclude(error, { _tag: "JobAlreadyExists", id: jobId("j150") })
-      assert.strictEqual(yield* stored, 121)
+      assert.strictEqual(yield* stored, 129)
     }).pipe(Effect.provide(queueOn(url, {}, beforeStep(2, takesOne))))
   })
 )

@@ -46,6 +46,24 @@ local indexes = {
   "wakes", "gone"
 }
 for _, index in ipairs(indexes) do move_scores(prefix .. ":" .. index) end
+-- The text of a job, see lua/includes/job.lua.
+local timed = { [9] = true, [10] = true, [11] = true, [15] = true, [17] = true }
+local function moved_job(text, named)
+  local line, rest = string.match(text, "^([^\\n]*)(.*)$")
+  local values = {}
+  for value in string.gmatch(line .. " ", "(%S*) ") do
+    local at = #values + 1
+    values[at] = timed[at] and value ~= "" and number(value - ms) or value
+  end
+  values[14] = moved_sequence(values[14])
+  for at, kind in pairs({ [6] = "customer", [7] = "workflow" }) do
+    if values[at] ~= "" then named[prefix .. ":by:" .. kind .. ":" .. values[at]] = true end
+  end
+  local function moved(name, time) return name .. number(time - ms) end
+  rest = string.gsub(rest, "(\\nexpires_at )(%d+)", moved)
+  rest = string.gsub(rest, "(\\navoid )(%d+)", moved)
+  return table.concat(values, " ") .. rest
+end
 local named, jobs = {}, {}
 for _, id in ipairs(redis.call("ZRANGE", prefix .. ":jobs", 0, -1)) do jobs[id] = true end
 -- A call that failed half way may leave one that only its line knows.
@@ -56,20 +74,8 @@ for _, class in ipairs(redis.call("ZRANGE", prefix .. ":class_order", 0, -1)) do
 end
 for id in pairs(jobs) do
   local key = prefix .. ":job:" .. id
-  move_fields(key, { "assigned_at", "started_at", "finished_at", "expires_at" })
-  local born = redis.call("HGET", key, "born")
-  if born then
-    local sequence, rank, max_retries, created_at, service = string.match(born, "^(%S+) (%S+) (%S+) (%S+) (%S+)$")
-    redis.call("HSET", key, "born", table.concat({
-      moved_sequence(sequence), number(rank - ms), max_retries, number(created_at - ms), service
-    }, " "))
-  end
-  local avoided, worker = string.match(redis.call("HGET", key, "avoid") or "", "^(%d+) (.*)$")
-  if avoided then redis.call("HSET", key, "avoid", number(avoided - ms) .. " " .. worker) end
-  for _, kind in ipairs({ "customer", "workflow" }) do
-    local name = redis.call("HGET", key, kind)
-    if name then named[prefix .. ":by:" .. kind .. ":" .. name] = true end
-  end
+  local text = redis.call("GET", key)
+  if text then redis.call("SET", key, moved_job(text, named)) end
 end
 for _, index in ipairs({ "jobs", "failed" }) do move_sequences(prefix .. ":" .. index) end
 for index in pairs(named) do move_sequences(index) end

@@ -110,8 +110,11 @@ it.live("noLostWake: nobody is woken for a job that is not told to all who match
       const woken = redisCli(url, ["ZRANGE", `${queuePrefix(settings.name)}:wakes`, "0", "-1"])
       assert.deepStrictEqual(yield* woken, [])
 
-      // As by a process that dies before it goes on.
-      const written = JobCommands.written({ id: jobId("j"), request: request({ service_required: "simulation" }) })
+      // As by a process that dies before it goes on. They hold heads for the earlier one: this one comes before it.
+      const written = JobCommands.written({
+        id: jobId("j"),
+        request: request({ service_required: "simulation", priority: 100 })
+      })
       const partly = JobCommands.submit(functions, queuePrefix(settings.name))
       yield* Effect.exit(partly({ ...written, priorityStepMs: String(Duration.toMillis(settings.priorityStep)) }))
       assert.deepStrictEqual(yield* woken, [])

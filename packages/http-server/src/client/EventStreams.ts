@@ -29,7 +29,7 @@ export type ToldOfJob =
   | (Sent & { readonly _tag: "End"; readonly job: Job })
 
 export interface Options<E = unknown> {
-  /** Give up, with the last error, when nothing was heard of a server for so long. By default never. */
+  /** Give up, with the last error, when no server could be reached for so long. By default never. */
   readonly outage?: Duration.Duration | undefined
   /** Called at the first try of each outage that fails. */
   readonly onOutage?: ((error: E) => Effect.Effect<void>) | undefined
@@ -106,8 +106,8 @@ const reconnecting = <E>(
   Stream.suspend(() => {
     let last = after
     let attempts = 0
-    let heard: number | undefined
-    let isAway = false
+    /** When the outage began: not before a try to connect fails. */
+    let awaySince: number | undefined
 
     const connection = Effect.gen(function* () {
       for (;;) {
@@ -117,17 +117,17 @@ const reconnecting = <E>(
         }
         attempts++
         const opened = yield* Effect.result(open(last))
-        const now = yield* Clock.currentTimeMillis
         if (opened._tag === "Success") {
-          heard = now
-          isAway = false
+          awaySince = undefined
           return frames(opened.success)
         }
-        heard ??= now
-        if (!passes(opened.failure) || now - heard >= Duration.toMillis(outage))
+        const now = yield* Clock.currentTimeMillis
+        const isNews = awaySince === undefined
+        awaySince ??= now
+        if (!passes(opened.failure) || now - awaySince >= Duration.toMillis(outage)) {
           return yield* Effect.fail(opened.failure)
-        if (!isAway && onOutage !== undefined) yield* onOutage(opened.failure)
-        isAway = true
+        }
+        if (isNews && onOutage !== undefined) yield* onOutage(opened.failure)
       }
     })
 

@@ -5,7 +5,7 @@ import { EventFeed } from "@muster/core/event/EventFeed"
 import * as EventQueries from "@muster/core/event/EventQueries"
 import * as JobEvents from "@muster/core/event/JobEvents"
 import type { Ports } from "@muster/core/Ports"
-import { Context, Effect, Schema, Scope, Stream } from "effect"
+import { Array, Context, Effect, Schema, Scope, Stream } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../contract/Api.ts"
 import * as EventFrames from "../contract/EventFrames.ts"
@@ -52,6 +52,28 @@ const frameOf =
     }
   }
 
+type Items = Array.NonEmptyReadonlyArray<JobEvents.JobEvent>
+
+/** Readers that keep up are handed the same items at the same time: those are put together once, too. By the first. */
+const together = new WeakMap<
+  JobEvents.JobEvent,
+  { readonly items: Items; readonly pieces: Array.NonEmptyReadonlyArray<Uint8Array> }
+>()
+
+const pieces = (last: EventCursor | undefined) => {
+  const frame = frameOf(last)
+  return <E, R>(items: Stream.Stream<JobEvents.JobEvent, E, R>) =>
+    Stream.mapArray(items, (items) => {
+      const known = together.get(items[0])
+      if (known?.items.length === items.length && known.items.every((item, at) => item === items[at])) {
+        return known.pieces
+      }
+      const pieces = EventStream.pieces(Array.map(items, frame))
+      together.set(items[0], { items, pieces })
+      return pieces
+    })
+}
+
 export const layer = HttpApiBuilder.group(
   Api,
   "events",
@@ -60,20 +82,22 @@ export const layer = HttpApiBuilder.group(
     // What a request holds it gives back at its own end, not at that of the server.
     const context = Context.omit(Scope.Scope)(yield* Effect.context<Ports | OpenRequests>())
     const { follow } = yield* EventFeed
-    const answer = (frames: Stream.Stream<string, unknown, Ports>) =>
-      EventStream.answer(Stream.provideContext(frames, context))
+    const answer = (pieces: Stream.Stream<Uint8Array, unknown, Ports>) =>
+      EventStream.answer(Stream.provideContext(pieces, context))
     return handlers.handleAll({
       follow: ({ headers, query }) => {
         const { after, from, type, ...rest } = query
         const last = headers["last-event-id"] ?? after
         const filter = type === undefined ? rest : { ...rest, types: type }
-        const since = (after: EventCursor) => Stream.map(follow({ after, filter }), frameOf(after))
+        const since = (after: EventCursor) => pieces(after)(follow({ after, filter }))
         if (last !== undefined) return Effect.provideContext(answer(since(last)), context)
         return (from === "start" ? EventQueries.firstCursor : EventQueries.lastCursor).pipe(
           Effect.flatMap((position) =>
             answer(
               Stream.concat(
-                Stream.succeed(EventStream.frame(position, "begin", encode.begin({ position }))),
+                Stream.fromArray(
+                  EventStream.pieces([EventStream.frame(position, "begin", encode.begin({ position }))])
+                ),
                 since(position)
               )
             )
@@ -85,7 +109,7 @@ export const layer = HttpApiBuilder.group(
       ofJob: ({ headers, params }) => {
         const last = headers["last-event-id"]
         return JobEvents.follow(params.id, last).pipe(
-          Effect.flatMap((life) => answer(Stream.map(life, frameOf(last)))),
+          Effect.flatMap((life) => answer(pieces(last)(life))),
           answered,
           Effect.provideContext(context)
         )

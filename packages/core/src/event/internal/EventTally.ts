@@ -21,13 +21,13 @@ const none = (): Counts => ({ submitted: 0, started: 0, ended: 0 })
 export const make = () => {
   const totals = new Map<EventType, number>()
   const attempts = new Map<string, { -readonly [Name in keyof AttemptEnds]: AttemptEnds[Name] }>()
-  /** By the number of the piece of time, oldest first. */
+  /** By the number of the piece of time. */
   const pieces = new Map<number, Map<string, Counts>>()
 
   const forgetOld = (now: number): void => {
     for (const number of pieces.keys()) {
-      if ((number + 1) * piece > now - told) return
-      pieces.delete(number)
+      // One of the future is of before the clock was set back.
+      if ((number + 1) * piece <= now - told || number * piece > now) pieces.delete(number)
     }
   }
 

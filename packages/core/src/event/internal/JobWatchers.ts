@@ -123,6 +123,8 @@ export const make = ({ archive, log, queue }: Sources): JobWatchers => {
   /** Waits until it is told something; for too long a silence it doubts. */
   const wait = Effect.fnUntraced(function* (watcher: Watcher) {
     const told = (watcher.waiting ??= Deferred.makeUnsafe<void>())
+    // It may have been told between its last look and this step.
+    if (watcher.events.length > 0 || watcher.doubt !== "none") return
     const patience = Duration.millis(silence * (0.8 + 0.4 * (yield* Random.next)))
     const heard = yield* Effect.timeoutOption(Deferred.await(told), patience)
     if (Option.isNone(heard) && watcher.doubt === "none") watcher.doubt = "check"

@@ -120,9 +120,10 @@ const make = Effect.gen(function* () {
 
   const port = EventLog.of({
     read: Effect.fnUntraced(function* ({ after, limit, wait }) {
+      // Made before anything is looked at: what comes meanwhile is not missed.
+      const woken = (waiting ??= Deferred.makeUnsafe<void>())
       const page = yield* pageAfter(after, limit)
       if (page.events.length > 0 || wait === undefined) return page
-      const woken = (waiting ??= Deferred.makeUnsafe<void>())
       yield* Effect.timeoutOption(Deferred.await(woken), wait)
       // Whoever adds is in the middle of a step.
       yield* Effect.yieldNow

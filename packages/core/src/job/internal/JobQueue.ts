@@ -198,7 +198,7 @@ export class JobQueue extends Context.Service<
      * Stores jobs, in this order, or none: it is refused as a whole when an id stands twice or is taken by a job with
      * another request. Jobs that are there with an equal request stay as they are.
      *
-     * On Redis all are checked, and then stored in steps of at most 40 jobs. A failure between two steps leaves the
+     * On Redis all are checked, and then stored in steps of at most 64 jobs. A failure between two steps leaves the
      * first jobs stored, as does somebody who takes one of the later ids in the meantime; repeating the batch with the
      * same ids stores the rest.
      */

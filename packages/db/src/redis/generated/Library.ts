@@ -148,6 +148,7 @@ function muster.leave_audience(queue, class)
   local facts = muster.class_facts(queue, class)
   local audience = facts.audience
   if audience == "" then return end
+  queue.seen = nil
   if facts.rank then
     redis.call("ZREM", muster.key_of(queue, "fronts", audience), facts.sequence .. class)
   end
@@ -325,9 +326,19 @@ local statuses = {
 }
 local outcomes = { completed = "c", failed = "f", timed_out = "t", cancelled = "x", returned = "r", lost = "l" }
 
-function muster.tell_line(queue, line)
+-- The lines of the call so far. What comes often adds its own without \`muster.tell\`.
+function muster.events(queue)
   local lines = queue.events
-  if lines then lines[#lines + 1] = line else queue.events = { line } end
+  if not lines then
+    lines = {}
+    queue.events = lines
+  end
+  return lines
+end
+
+function muster.tell_line(queue, line)
+  local lines = muster.events(queue)
+  lines[#lines + 1] = line
 end
 
 -- Notes what has happened to a job, which is what it is now. \`worker_id\` holds or held it, \`ended\` is how its attempt
@@ -336,7 +347,7 @@ function muster.tell(queue, job, type, worker_id, ended, detail)
   muster.tell_line(
     queue,
     types[type] .. statuses[job.status] .. (outcomes[ended] or "-") .. " " .. job.id .. " "
-      .. (job.service_required or muster.service_of(job.born)) .. " " .. (job.customer or "") .. " "
+      .. job.service_required .. " " .. (job.customer or "") .. " "
       .. (job.workflow or "") .. " " .. (job.filed or job.class or "") .. " " .. (job.attempt or "0") .. " "
       .. (worker_id or "") .. " " .. (detail or "")
   )
@@ -344,7 +355,7 @@ end
 
 function muster.write_events(queue)
   local lines = queue.events
-  if not lines then return nil end
+  if not lines or not lines[1] then return nil end
   local text = muster.now_text(queue) .. " " .. #lines .. "\\n" .. table.concat(lines, "\\n")
   local reply = redis.pcall("XADD", muster.key(queue, "log"), "*", "e", text)
   return type(reply) == "table" and reply.err and reply or nil
@@ -397,19 +408,12 @@ function muster.held(queue, id, attempt, nonce)
   return nil, job
 end
 
--- The same, with no more of the job than its events say: large jobs report progress often.
-function muster.held_briefly(queue, id, attempt, nonce)
-  local known = redis.call(
-    "HMGET", muster.key_of(queue, "job", id),
-    "status", "attempt", "nonce", "worker_id", "born", "customer", "workflow", "class"
-  )
-  local status = known[1]
-  local holds = (status == "assigned" or status == "processing") and known[2] == attempt and known[3] == nonce
-  if not holds then return nil end
-  return {
-    id = id, status = status, attempt = attempt, worker_id = known[4], born = known[5], customer = known[6],
-    workflow = known[7], class = known[8]
-  }
+-- Reads at once the jobs that \`count\` calls are about, the first one at \`first\`, one in each \`length\` arguments.
+-- Returns their keys and what is known of each.
+function muster.look_up_jobs(queue, args, first, count, length)
+  local prefix, keys = queue.prefix .. ":job:", {}
+  for i = 1, count do keys[i] = prefix .. args[first + (i - 1) * length] end
+  return keys, muster.get_many(queue, keys)
 end
 
 -- Which report ends an attempt like this.
@@ -465,8 +469,8 @@ local function rest_of(member)
   return string.sub(member, 17)
 end
 
-local function is_before(rank, sequence, other_rank, other)
-  return rank < other_rank or (rank == other_rank and sequence < sequence_of(other))
+local function is_before(rank, member, other_rank, other)
+  return rank < other_rank or (rank == other_rank and sequence_of(member) < sequence_of(other))
 end
 
 -- An outdated head elsewhere may stand for the very same job: sequences are unique.
@@ -475,6 +479,7 @@ local function is_not_after(rank, sequence, other_rank, other)
 end
 
 local function tell(queue, audience, front, rank, signatures)
+  queue.seen = nil
   local head, ranks = sequence_of(front) .. audience, {}
   for i, signature in ipairs(signatures) do
     redis.call("ZADD", muster.key_of(queue, "heads", signature), rank, head)
@@ -524,10 +529,11 @@ function muster.come_forward(queue, class, rank, member, is_new)
   if facts.audience == "" then return end
   local sequence, fronts = sequence_of(member), muster.key_of(queue, "fronts", facts.audience)
   if facts.rank then
-    if not is_before(tonumber(rank), sequence, tonumber(facts.rank), facts.sequence) then return end
+    if not is_before(tonumber(rank), member, tonumber(facts.rank), facts.sequence) then return end
     redis.call("ZREM", fronts, facts.sequence .. class)
   end
   local front = sequence .. class
+  queue.seen = nil
   redis.call("ZADD", fronts, rank, front)
   muster.note_front(queue, class, rank, sequence)
   if redis.call("ZRANGE", fronts, 0, 0)[1] ~= front then return end
@@ -535,42 +541,72 @@ function muster.come_forward(queue, class, rank, member, is_new)
   return muster.publish(queue, facts.audience)
 end
 
--- Lets a job into the line of a class. One that is not its first one is written at the end of the call, unless
--- something looks at the line before: see muster.look_at. True when not all who match could be told of it at once.
+-- Lets a job into the line of a class. One that comes after the front of its class, which is at or before the first of
+-- the line, is written at the end of the call, unless something looks at the line before: see muster.look_at. True when
+-- not all who match could be told of it at once.
 function muster.line_up(queue, class, job)
-  local line, member = muster.key_of(queue, "line", class), muster.member(job)
-  local rank, firsts = tonumber(job.rank), queue.firsts or {}
-  queue.firsts = firsts
-  local first = firsts[class]
-  if not first then
-    local there = redis.call("ZRANGE", line, 0, 0, "WITHSCORES")
-    first = { member = there[1], rank = tonumber(there[2]) }
-    firsts[class] = first
-  end
-  if first.member and (first.rank < rank or (first.rank == rank and first.member < member)) then
+  local facts, member, known = muster.class_facts(queue, class), muster.member(job), queue.lines or {}
+  queue.lines = known
+  local is_behind = facts.audience == ""
+    or (facts.rank and not is_before(tonumber(job.rank), member, tonumber(facts.rank), facts.sequence))
+  if is_behind and known[class] then
+    local line = muster.key_of(queue, "line", class)
+    if queue.views then queue.views[class] = nil end
+    -- It may have been taken by this same call.
+    if queue.zrems and queue.zrems[line] then muster.write_now(queue, line) end
     muster.later_zadd(queue, line, job.rank, member)
     return
   end
-  redis.call("ZADD", line, job.rank, member)
-  firsts[class] = { member = member, rank = rank }
-  return muster.come_forward(queue, class, job.rank, member, job.is_new)
+  redis.call("ZADD", muster.look_at(queue, class), job.rank, member)
+  known[class] = true
+  return not is_behind and muster.come_forward(queue, class, job.rank, member, job.is_new)
 end
 
--- The line of a class, with all that was let into it.
+-- The line of a class, with all that was let into it and without what was taken.
 function muster.look_at(queue, class)
   local line = muster.key_of(queue, "line", class)
-  local entries = queue.zadds and queue.zadds[line]
-  if entries then
-    queue.zadds[line] = nil
-    redis.call("ZADD", line, unpack(entries))
-  end
+  if queue.views then queue.views[class] = nil end
+  muster.write_now(queue, line)
   return line
 end
 
 -- Takes jobs, by their members, out of a line.
 function muster.leave_line(queue, class, ...)
   redis.call("ZREM", muster.look_at(queue, class), ...)
-  if queue.firsts then queue.firsts[class] = nil end
+end
+
+-- What a call has read of a line, from its front on: members and ranks (none when they were not asked for), how many of
+-- them were looked at, and whether there may be more. Claims that travel together mostly take from the same line: each
+-- look at it reads four times what the last one did.
+local function view_of(queue, class, limit, with_ranks)
+  queue.views = queue.views or {}
+  local view = queue.views[class]
+  local is_enough = view and (view.at + limit <= #view.members or not view.more)
+  if is_enough and (view.ranks or not with_ranks) then return view end
+  local want = math.min(math.max(limit, view and 4 * view.want or 0), muster.cheap_bound)
+  local line = muster.look_at(queue, class)
+  view = { at = 0, want = want }
+  if with_ranks then
+    local found = redis.call("ZRANGE", line, 0, want - 1, "WITHSCORES")
+    view.members, view.ranks = {}, {}
+    for i = 1, #found, 2 do
+      table.insert(view.members, found[i])
+      table.insert(view.ranks, found[i + 1])
+    end
+  else
+    view.members = redis.call("ZRANGE", line, 0, want - 1)
+  end
+  view.more = #view.members == want
+  queue.views[class] = view
+  return view
+end
+
+-- Takes jobs of a view out of the line, by their members, of so many that were looked at.
+function muster.take(queue, class, view, taken, looked)
+  view.at = view.at + looked
+  local list = muster.later(queue, "zrems", muster.key_of(queue, "line", class))
+  local size = #list
+  for i, member in ipairs(taken) do list[size + i] = member end
 end
 
 -- Puts the class's first job, if there is one, in the place of its outdated front.
@@ -589,46 +625,59 @@ local function repair_head(queue, heads, head, signature, audience, rank, front)
   if front then redis.call("ZADD", heads, rank, sequence_of(front) .. audience) end
 end
 
--- The jobs of a class that come before both others, as far as they are given: {member…}.
-local function before_both(waiting, other, other_rank, second, second_rank)
-  local found = {}
-  for i = 1, #waiting, 2 do
-    local rank, sequence = tonumber(waiting[i + 1]), sequence_of(waiting[i])
-    if other and not is_not_after(rank, sequence, other_rank, other) then break end
-    if second and not is_not_after(rank, sequence, second_rank, second) then break end
-    found[#found + 1] = waiting[i]
+-- How many jobs of a view, of the next \`limit\`, come before both others.
+local function before_both(view, limit, other, other_rank, second, second_rank)
+  local last = math.min(view.at + limit, #view.members)
+  if not other and not second then return last - view.at end
+  for i = view.at + 1, last do
+    local rank, sequence = tonumber(view.ranks[i]), sequence_of(view.members[i])
+    if (other and not is_not_after(rank, sequence, other_rank, other))
+      or (second and not is_not_after(rank, sequence, second_rank, second)) then
+      return i - 1 - view.at
+    end
   end
-  return found
+  return last - view.at
 end
 
--- The next jobs in order for a signature, at most \`limit\` and all of one class: their members, and the class. Fewer
--- are found when another class comes before. Nil when nothing waits; nil and true when the bound on repairs was
--- reached first. \`repairs\` counts them over several calls.
+-- The first two of heads or fronts; claims that travel together mostly look at the same.
+local function first_two(queue, key)
+  queue.seen = queue.seen or {}
+  queue.seen[key] = queue.seen[key] or redis.call("ZRANGE", key, 0, 1, "WITHSCORES")
+  return queue.seen[key]
+end
+
+-- The next jobs in order for a signature, at most \`limit\` and all of one class: the class, a view of its line, and how
+-- many of the next ones there. Fewer are found when another class comes before. Nil when nothing waits; nil and true
+-- when the bound on repairs was reached first. \`repairs\` counts them over several calls.
 --
 -- Nothing is taken. Front and head are left where they are, although the jobs may go: they are at or before what
 -- follows.
-function muster.next_members(queue, signature, limit, repairs)
+function muster.next_jobs(queue, signature, limit, repairs)
   local heads = muster.key_of(queue, "heads", signature)
   while true do
-    local lowest = redis.call("ZRANGE", heads, 0, 1, "WITHSCORES")
+    local lowest = first_two(queue, heads)
     local head = lowest[1]
     if not head then return nil, false end
     local audience = rest_of(head)
     local fronts = muster.key_of(queue, "fronts", audience)
-    local first = redis.call("ZRANGE", fronts, 0, 1, "WITHSCORES")
-    local front, class, waiting = first[1], first[1] and rest_of(first[1]), nil
+    local first = first_two(queue, fronts)
+    local front, class, view = first[1], first[1] and rest_of(first[1]), nil
     if front then
-      waiting = redis.call("ZRANGE", muster.look_at(queue, class), 0, limit - 1, "WITHSCORES")
-      local found = before_both(waiting, lowest[3], tonumber(lowest[4]), first[3], tonumber(first[4]))
-      if found[1] then return found, class end
+      view = view_of(queue, class, limit, lowest[3] or first[3])
+      local count = before_both(view, limit, lowest[3], tonumber(lowest[4]), first[3], tonumber(first[4]))
+      if count > 0 then return class, view, count end
+      -- Nothing else waits: head and front stay for the job that comes next, which need not be told then.
+      if not lowest[3] and not first[3] and head == sequence_of(front) .. audience then return nil, false end
     end
     if repairs.left == 0 then return nil, true end
     repairs.left = repairs.left - 1
-    if front and not (waiting[1] and front == sequence_of(waiting[1]) .. class) then
-      repair_front(queue, fronts, front, class, waiting[2], waiting[1])
+    local member = front and view.members[view.at + 1]
+    if front and not (member and front == sequence_of(member) .. class) then
+      repair_front(queue, fronts, front, class, member and view.ranks[view.at + 1], member)
     else
       repair_head(queue, heads, head, signature, audience, first[2], front)
     end
+    queue.seen = nil
   end
 end
 end
@@ -706,8 +755,9 @@ local function take_idle(queue, signature, now)
     silent[#silent + 1] = last[1]
     forget_idle(queue, silent)
   end
-  unlist(queue, signature)
+  -- Whose last worker goes stays in the list until somebody looks for one: mostly it is idle again before.
   if heard then return string.match(last[1], "^(%S+) (%S*)$") end
+  unlist(queue, signature)
 end
 
 -- Wakes the worker of a signature that was parked last, for a job of a class; false when it has none to wake.
@@ -728,10 +778,10 @@ local tried_first = 8
 -- most likely to live, and to be warm.
 function muster.wake(queue, class)
   local idle_signatures = muster.key(queue, "idle_signatures")
-  if queue.nobody_idle == nil then queue.nobody_idle = redis.call("EXISTS", idle_signatures) == 0 end
   if queue.nobody_idle then return end
   local match = muster.key_of(queue, "match", muster.class_facts(queue, class).audience)
   local latest = redis.call("ZREVRANGE", idle_signatures, 0, tried_first - 1)
+  queue.nobody_idle = not latest[1]
   local others = #latest == tried_first
   for i, held in ipairs(latest[1] and redis.call("ZMSCORE", match, unpack(latest)) or {}) do
     -- One without a head has not been told of the job.
@@ -856,41 +906,85 @@ end
 
 -- includes/job.lua
 do
--- Reading, changing and answering one job. A job is a table of the strings stored in its hash, plus its id.
+-- Reading, changing and answering one job. All that is known of it but its request and a long result is one text, so
+-- that many jobs are read and written by one command each: what every job has, in one line and with spaces between, and
+-- then a line "<name> <value>" for whatever else it has. No value has a line break: texts of JSON are written without.
 
--- What never changes stands in one field: each field costs more than its bytes.
-function muster.born(job)
-  return table.concat({ job.sequence, job.rank, job.max_retries, job.created_at, job.service_required }, " ")
+local letters = {
+  scheduled = "s", pending = "p", assigned = "a", processing = "r",
+  completed = "c", failed = "f", cancelled = "x", expired = "e"
+}
+local words = {
+  s = "scheduled", p = "pending", a = "assigned", r = "processing",
+  c = "completed", f = "failed", x = "cancelled", e = "expired"
+}
+-- What follows the nonce in the text of a held job: worker_id, then what events tell of the job (service_required,
+-- customer, workflow and class), and where finished_at would stand.
+muster.of_event = "^(%S*) (%S* %S* %S* %S*) ()"
+
+-- The letters of some as \`string.byte\` gives them.
+muster.assigned, muster.processing, muster.completed = 97, 114, 99
+
+local rarely_there = {
+  "expires_at", "timeout", "base", "requirements", "avoid", "error", "progress", "result"
+}
+
+-- The text of a job: status (its letter), attempt, nonce, worker_id, service_required, customer, workflow, class,
+-- finished_at, started_at, assigned_at, retry_count, ended, sequence, rank, max_retries, created_at. What comes often
+-- (submit, claim, start and complete) reads and writes no more of it than it needs, and relies on this order.
+local function packed(job)
+  local text = letters[job.status] .. " " .. job.attempt .. " " .. (job.nonce or "") .. " " .. (job.worker_id or "")
+    .. " " .. job.service_required .. " " .. (job.customer or "") .. " " .. (job.workflow or "") .. " " .. job.class
+    .. " " .. (job.finished_at or "") .. " " .. (job.started_at or "") .. " " .. (job.assigned_at or "")
+    .. " " .. job.retry_count .. " " .. (job.ended or "") .. " " .. job.sequence .. " " .. job.rank
+    .. " " .. job.max_retries .. " " .. job.created_at
+  for _, name in ipairs(rarely_there) do
+    local value = job[name]
+    if value and value ~= "" then text = text .. "\\n" .. name .. " " .. value end
+  end
+  return text
 end
 
--- The job type in what was born.
-function muster.service_of(born)
-  return string.match(born, "(%S+)$")
-end
-
-function muster.read_born(job)
-  job.sequence, job.rank, job.max_retries, job.created_at, job.service_required =
-    string.match(job.born, "^(%S+) (%S+) (%S+) (%S+) (%S+)$")
-  job.attempt, job.retry_count = job.attempt or "0", job.retry_count or "0"
+-- The job of such a text, as a table of strings.
+function muster.parse(id, text)
+  local job = { id = id }
+  job.status, job.attempt, job.nonce, job.worker_id, job.service_required, job.customer, job.workflow, job.class,
+    job.finished_at, job.started_at, job.assigned_at, job.retry_count, job.ended, job.sequence, job.rank,
+    job.max_retries, job.created_at = string.match(
+      text,
+      "^(%a) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) ([^\\n]*)"
+    )
+  job.status = words[job.status]
+  for name, value in string.gmatch(text, "\\n(%S+) ([^\\n]*)") do job[name] = value end
+  -- A report that completes a job says no more than this.
+  if job.status == "completed" then job.ended, job.error = "completed", nil end
   return job
+end
+
+-- Of such a text: status, worker_id, service_required, customer, workflow.
+function muster.kind_of(text)
+  local letter, worker_id, service_required, customer, workflow = string.match(
+    text, "^(%a) %S* %S* (%S*) (%S*) (%S*) (%S*) "
+  )
+  return words[letter], worker_id, service_required, customer, workflow
+end
+
+-- And created_at.
+function muster.created_at_of(text)
+  return string.match(text, "^[^\\n]* (%d+)")
 end
 
 -- The job with this id, or nil.
 function muster.find(queue, id)
-  local stored = redis.call("HGETALL", muster.key_of(queue, "job", id))
-  if #stored == 0 then return nil end
-  local job = { id = id }
-  for i = 1, #stored, 2 do job[stored[i]] = stored[i + 1] end
-  -- A report that completes a job says no more than this.
-  if job.status == "completed" then job.ended, job.error = "completed", nil end
-  return muster.read_born(job)
+  local text = muster.get(queue, muster.key_of(queue, "job", id))
+  return text and muster.parse(id, text) or nil
 end
 
 -- Stores fields, given as name, value, name, value…, all of them strings.
 function muster.change(queue, job, ...)
-  redis.call("HSET", muster.key_of(queue, "job", job.id), ...)
   local changes = { ... }
   for i = 1, #changes, 2 do job[changes[i]] = changes[i + 1] end
+  muster.later_set(queue, muster.key_of(queue, "job", job.id), packed(job))
 end
 
 function muster.is_held(job)
@@ -924,11 +1018,17 @@ function muster.reply_with(job, request, result)
   }
 end
 
+-- The text of a job's request; false when there is none. Long ones are kept apart.
+function muster.request(queue, id)
+  local text = muster.get(queue, muster.key_of(queue, "request", id))
+  return text == "" and muster.get(queue, muster.key_of(queue, "large", id)) or text
+end
+
 -- The same with what is kept apart. The request is left out for a caller that has it.
 function muster.reply(queue, job, without_request)
   return muster.reply_with(
     job,
-    not without_request and muster.get(queue, muster.key_of(queue, "request", job.id)),
+    not without_request and muster.request(queue, job.id),
     job.status == "completed" and (job.result or muster.get(queue, muster.key_of(queue, "result", job.id)))
   )
 end
@@ -959,16 +1059,27 @@ local function count_held(queue, worker_id, change)
   queue.held_changes[worker_id] = (queue.held_changes[worker_id] or 0) + change
 end
 
-function muster.hold(queue, job, worker_id, inbox, until_ms)
-  muster.later_zadd(queue, muster.key(queue, "leases"), until_ms, job.id)
-  muster.later_hset(queue, muster.held_key(queue, worker_id), job.id, inbox)
-  count_held(queue, worker_id, 1)
+-- A worker holds these jobs, given by their ids, until then.
+function muster.hold(queue, ids, worker_id, inbox, until_ms)
+  local leases = muster.later(queue, "zadds", muster.key(queue, "leases"))
+  local held = muster.later(queue, "hsets", muster.held_key(queue, worker_id))
+  local leases_size, held_size = #leases, #held
+  for _, id in ipairs(ids) do
+    leases[leases_size + 1], leases[leases_size + 2] = until_ms, id
+    held[held_size + 1], held[held_size + 2] = id, inbox
+    leases_size, held_size = leases_size + 2, held_size + 2
+  end
+  count_held(queue, worker_id, #ids)
 end
 
-function muster.release(queue, id, worker_id)
-  muster.later_zrem(queue, muster.key(queue, "leases"), id)
-  muster.later_hdel(queue, muster.held_key(queue, worker_id), id)
-  count_held(queue, worker_id, -1)
+-- A worker holds these no more.
+function muster.release(queue, ids, worker_id)
+  if not ids[1] then return end
+  local leases = muster.later(queue, "zrems", muster.key(queue, "leases"))
+  local held = muster.later(queue, "hdels", muster.held_key(queue, worker_id))
+  local leases_size, held_size = #leases, #held
+  for i, id in ipairs(ids) do leases[leases_size + i], held[held_size + i] = id, id end
+  count_held(queue, worker_id, -#ids)
 end
 
 -- When a lease that is renewed now ends: never later than one lease after the attempt's time is over.
@@ -1004,7 +1115,7 @@ function muster.wait_again(queue, job, ended, delay, changes)
   )
   if changes.avoid then muster.change(queue, job, "avoid", changes.avoid) end
   muster.tell(queue, job, "job.requeued", worker_id, ended, changes.error)
-  muster.release(queue, job.id, worker_id)
+  muster.release(queue, { job.id }, worker_id)
 end
 
 -- Ends a job for good, whether it waits or is held; \`ended\` is how its attempt ended.
@@ -1020,7 +1131,7 @@ function muster.finish(queue, job, status, error, ended)
     "ended", ended or job.ended or ""
   )
   muster.tell(queue, job, "job." .. status, not waited and job.worker_id, ended, error)
-  if waited then muster.withdraw(queue, job, from) else muster.release(queue, job.id, job.worker_id) end
+  if waited then muster.withdraw(queue, job, from) else muster.release(queue, { job.id }, job.worker_id) end
 end
 
 -- A failed attempt: the job waits again for a retry (counted when \`spent\` is 1), or has failed for good without one.
@@ -1073,14 +1184,14 @@ function muster.forget(queue, job)
   for _, index in ipairs({ "finished", "archived", "failed", "jobs" }) do
     muster.later_zrem(queue, muster.key(queue, index), job.id)
   end
-  redis.call(
-    "UNLINK",
+  muster.unlink(queue, {
     muster.key_of(queue, "job", job.id),
     muster.key_of(queue, "request", job.id),
+    muster.key_of(queue, "large", job.id),
     muster.key_of(queue, "result", job.id),
     muster.key_of(queue, "attempts", job.id),
     muster.key_of(queue, "late", job.id)
-  )
+  })
 end
 end
 
@@ -1136,20 +1247,47 @@ local function list_of(queue, kind, key)
   return list
 end
 
-function muster.later_set(queue, key, value)
-  queue.sets = queue.sets or {}
-  queue.sets[key] = value
+-- The texts that will be written, by key.
+function muster.sets(queue)
+  local sets = queue.sets
+  if not sets then
+    sets = {}
+    queue.sets = sets
+  end
+  return sets
 end
 
--- The text of such a key, as it is now.
+function muster.later_set(queue, key, value)
+  muster.sets(queue)[key] = value
+end
+
+-- The text of such a key, as it is now; false when there is none.
 function muster.get(queue, key)
   return queue.sets and queue.sets[key] or redis.call("GET", key)
 end
 
+-- Those of many keys.
+function muster.get_many(queue, keys)
+  local texts, sets = keys[1] and redis.call("MGET", unpack(keys)) or {}, queue.sets
+  for i, key in ipairs(sets and keys or {}) do texts[i] = sets[key] or texts[i] end
+  return texts
+end
+
+-- Removes such keys, and others.
+function muster.unlink(queue, keys)
+  for _, key in ipairs(keys) do
+    if queue.sets then queue.sets[key] = nil end
+  end
+  redis.call("UNLINK", unpack(keys))
+end
+
+-- What will be written to a key, for a caller with many members: score, member, score, member…, or members.
+muster.later = list_of
+
 function muster.later_zadd(queue, key, score, member)
   local list = list_of(queue, "zadds", key)
-  list[#list + 1] = score
-  list[#list + 1] = member
+  local size = #list
+  list[size + 1], list[size + 2] = score, member
 end
 
 function muster.later_zrem(queue, key, member)
@@ -1157,21 +1295,23 @@ function muster.later_zrem(queue, key, member)
   list[#list + 1] = member
 end
 
-function muster.later_hset(queue, key, field, value)
-  local list = list_of(queue, "hsets", key)
-  list[#list + 1] = field
-  list[#list + 1] = value
+local function write_one(command, lists, key)
+  local list = lists and lists[key]
+  if not list then return end
+  lists[key] = nil
+  if list[1] then redis.call(command, key, unpack(list)) end
 end
 
-function muster.later_hdel(queue, key, field)
-  local list = list_of(queue, "hdels", key)
-  list[#list + 1] = field
+-- Makes those of one sorted set at once.
+function muster.write_now(queue, key)
+  write_one("ZREM", queue.zrems, key)
+  write_one("ZADD", queue.zadds, key)
 end
 
 -- One that fails keeps no other from being made; returns what the last such one said.
 local function write(command, lists, failure)
   for key, list in pairs(lists or {}) do
-    local reply = redis.pcall(command, key, unpack(list))
+    local reply = list[1] and redis.pcall(command, key, unpack(list))
     if type(reply) == "table" and reply.err then failure = reply end
   end
   return failure
@@ -1182,12 +1322,12 @@ function muster.write_pending(queue)
     redis.call("HSET", muster.key(queue, "meta"), "sequence", string.format("%.0f", queue.sequence))
   end
   if queue.sets then
-    local sets = {}
+    local sets, size = {}, 0
     for key, value in pairs(queue.sets) do
-      sets[#sets + 1] = key
-      sets[#sets + 1] = value
+      sets[size + 1], sets[size + 2] = key, value
+      size = size + 2
     end
-    redis.call("MSET", unpack(sets))
+    if size > 0 then redis.call("MSET", unpack(sets)) end
   end
   local failure = write("ZREM", queue.zrems)
   failure = write("HDEL", queue.hdels, failure)
@@ -1204,11 +1344,13 @@ do
 
 -- Items one call may look at, change or hand out; about 20 us each.
 muster.bound = 40
+-- Of what is cheap, submits and jobs given out: about 10 us each.
+muster.cheap_bound = 64
 -- Bytes of payloads and results after which a reply ends.
 muster.reply_bytes = 4 * 1024 * 1024
 
--- What can be called alone and as part of a batch, by name: what runs it, and what is done before it is run.
-muster.operations, muster.preparations = {}, {}
+-- What can be called as part of a batch, by name: what runs one call, or as many as there are.
+muster.operations, muster.often = {}, {}
 
 -- Registers \`muster_1_<name>\`. \`run\` gets the queue and ARGV; ARGV[1] is the library version the caller was built
 -- with, so that a server whose library was replaced by an older one notices and loads its own again.
@@ -1236,15 +1378,25 @@ function muster.register(name, flags, run)
   })
 end
 
--- Registers what comes often, and many at a time: \`run\` gets all the arguments there are and where those of this call
--- begin, so that none are copied. Before several of them are run, \`prepare\` gets the arguments, where the first call
--- begins, how many there are and how many arguments each has: it reads at once what they need.
-function muster.register_often(name, flags, run, prepare)
+-- What \`run\` answers; {"failed", reason} when it fails.
+function muster.try(run, ...)
+  local ran, reply = pcall(run, ...)
+  return ran and reply or { "failed", type(reply) == "table" and reply.err or tostring(reply) }
+end
+
+-- Registers what comes often, and many at a time. \`run\` gets all the arguments there are, where those of the first
+-- call begin, how many calls there are and how many arguments each has, and adds an answer for each to the last list it
+-- gets. It goes through them in one loop that calls little: for one job, each call of a function and each text that is
+-- made costs as much as a part of a command. What is unusual is left to \`muster.try\`.
+function muster.register_often(name, flags, run)
   muster.register(name, flags, function(queue, args)
-    if prepare then prepare(queue, args, 2, 1, #args - 1) end
-    return run(queue, args, 2)
+    local replies = {}
+    run(queue, args, 2, 1, #args - 1, replies)
+    local reply = replies[1]
+    if type(reply) == "table" and reply[1] == "failed" then error({ err = reply[2] }, 0) end
+    return reply
   end)
-  muster.operations[name], muster.preparations[name] = run, prepare
+  muster.often[name] = run
 end
 
 -- The one place that spells keys. The prefix is KEYS[1] and carries the hash tag: \`{muster:<queue>}\`.
@@ -1260,9 +1412,10 @@ end
 --   finished             sorted set: id by finished_at, of ended jobs that are not in the archive
 --   archived             sorted set: the same of those that are
 --   failed               sorted set: id by sequence, of jobs that failed
---   job:<id>             hash: the state of a job, small values only; empty means null
---   request:<id>         string: the canonical text of its request
---   result:<id>          string: the text of its result, once completed
+--   job:<id>             string: all that is known of a job but the following (see job.lua)
+--   request:<id>         string: the canonical text of its request; empty when it is long
+--   large:<id>           string: then, that text
+--   result:<id>          string: the text of its result, once completed, when it is long
 --   attempts:<id>        list: attempts that ended while the job went on
 --   late:<id>            list: reports that came too late
 -- Classes and signatures, numbered in the order of their birth (see class.lua, signature.lua, heads.lua):
@@ -1660,8 +1813,8 @@ local rest_names = {
   "workflow_datetime", "run_at", "expires_at", "timeout", "customer", "workflow", "base", "requirements"
 }
 local more_numbers = { "workflow_datetime", "run_at", "expires_at", "timeout" }
--- Of the rest, what a job keeps.
-local kept_names = { "expires_at", "timeout", "customer", "workflow", "base", "requirements" }
+-- Of the rest, what a job keeps, besides customer and workflow.
+local kept_names = { "expires_at", "timeout", "base", "requirements" }
 
 local function check_number(submission, name)
   if not tonumber(submission[name]) then error({ err = "ERR " .. name .. " is no number" }, 0) end
@@ -1704,22 +1857,20 @@ function muster.submission(args, first)
   return submission
 end
 
--- Reads at once what ids stand for: \`count\` of them, the first at \`first\`, one in each \`length\` arguments.
-function muster.look_up_ids(queue, args, first, count, length)
-  local keys = {}
-  for i = 1, count do keys[i] = muster.key_of(queue, "request", args[first + (i - 1) * length]) end
-  if not keys[1] then return end
-  local requests = queue.requests or {}
-  queue.requests = requests
-  for i, request in ipairs(redis.call("MGET", unpack(keys))) do requests[args[first + (i - 1) * length]] = request end
+-- Whether an id is free ("free"), or stands for an equal request ("known") or for another one ("taken"); \`there\` is the
+-- text of the key of its request.
+function muster.id_state(queue, id, request, there)
+  if not there then return "free" end
+  if there == "" then there = muster.get(queue, muster.key_of(queue, "large", id)) end
+  return there == request and "known" or "taken"
 end
 
--- Whether an id that was looked up is free ("free"), or stands for an equal request ("known") or for another one
--- ("taken").
-function muster.id_state(queue, id, request)
-  local there = queue.requests[id]
-  if not there then return "free" end
-  return there == request and "known" or "taken"
+-- The texts of the keys of requests: of \`count\` ids, the first at \`first\`, one in each \`length\` arguments. And these
+-- keys.
+function muster.look_up_ids(queue, args, first, count, length)
+  local prefix, keys = queue.prefix .. ":request:", {}
+  for i = 1, count do keys[i] = prefix .. args[first + (i - 1) * length] end
+  return muster.get_many(queue, keys), keys
 end
 
 local one_day = 24 * 3600000
@@ -1733,7 +1884,7 @@ local function rank(created_at, submission, step)
   return time - tonumber(submission.priority) * step
 end
 
--- Requests of more bytes are read one at a time by claims, which answer only so many bytes.
+-- Requests of more bytes are kept apart, and read one at a time by claims, which answer only so many bytes.
 local large = 16 * 1024
 
 -- Stores a job whose id is free, and returns it: the submission, which becomes the job. One that was here before has
@@ -1746,28 +1897,81 @@ function muster.store(queue, job, step)
   job.status = later and "scheduled" or "pending"
   job.created_at = job.created_at or muster.now_text(queue)
   muster.insert(queue, job, later and run_at or nil)
-  local key = muster.key_of(queue, "job", job.id)
-  redis.call(
-    "HSET", key,
-    "status", job.status,
-    "class", job.class,
-    "born", muster.born(job)
-  )
+  -- See job.lua.
+  local text = (later and "s" or "p") .. " 0   " .. job.service_required .. " " .. (job.customer or "") .. " "
+    .. (job.workflow or "") .. " " .. job.class .. "    0  " .. job.sequence .. " " .. job.rank .. " "
+    .. job.max_retries .. " " .. job.created_at
   if job.has_more then
-    local fields = {}
     for _, name in ipairs(kept_names) do
-      if job[name] then
-        fields[#fields + 1] = name
-        fields[#fields + 1] = job[name]
-      end
+      if job[name] then text = text .. "\\n" .. name .. " " .. job[name] end
     end
-    if fields[1] then redis.call("HSET", key, unpack(fields)) end
   end
-  if #job.request > large then redis.call("HSET", key, "large", "1") end
-  muster.later_set(queue, muster.key_of(queue, "request", job.id), job.request)
-  queue.requests[job.id] = job.request
+  local id, request = job.id, job.request
+  muster.later_set(queue, muster.key_of(queue, "job", id), text)
+  if #request > large then
+    muster.later_set(queue, muster.key_of(queue, "large", id), request)
+    request = ""
+  end
+  muster.later_set(queue, muster.key_of(queue, "request", id), request)
   muster.later_zadd(queue, muster.key(queue, "jobs"), job.sequence, job.id)
   return job
+end
+
+-- For jobs that wait at once and wake nobody, of which no more than the usual is known, when one of their job type was
+-- stored by this call already: what will be let into their line, the rank from which on they come behind its front, the
+-- beginning of their texts, and the end of their events. Else nil.
+local function plain_line(queue, service_required)
+  local class = queue.nobody_idle and queue.class_of and queue.class_of[service_required .. "||"]
+  if not (class and queue.lines and queue.lines[class]) then return nil end
+  local facts = muster.class_facts(queue, class)
+  local from = facts.audience == "" and -math.huge or tonumber(facts.rank)
+  if not from then return nil end
+  return muster.later(queue, "zadds", muster.key_of(queue, "line", class)), from,
+    "p 0   " .. service_required .. "   " .. class .. "    0  ", " " .. service_required .. "   " .. class .. " 0  "
+end
+
+-- Stores \`count\` submitted jobs, the id of the first one at \`at\`, each of \`length\` arguments. \`there\` has what their
+-- requests' keys hold. Most are stored here; \`otherwise(queue, args, at, there)\` is asked for the others. Adds to the
+-- replies its answers and \`stored\` for each that was stored here.
+function muster.store_many(queue, args, at, count, length, step, keys, there, otherwise, replies, stored)
+  local said, number = #replies, tonumber
+  local prefix, sets, now = queue.prefix .. ":job:", muster.sets(queue), muster.now_text(queue)
+  local jobs = muster.later(queue, "zadds", muster.key(queue, "jobs"))
+  local jobs_size, step_ms = #jobs, number(step)
+  local events = muster.events(queue)
+  local service, line, line_size, from_rank, head, event
+  local priority, place, place_text, max_retries
+  for n = 1, count do
+    local id, request, key = args[at], args[at + 2], keys[n]
+    local is_plain = args[at + 5] == "" and not there[n] and not sets[key] and #request <= large and queue.step == step
+    if is_plain and args[at + 1] ~= service then
+      service = args[at + 1]
+      line, from_rank, head, event = plain_line(queue, service)
+      line_size = line and #line
+    end
+    if is_plain and args[at + 3] ~= priority then
+      priority = args[at + 3]
+      place = number(priority) and muster.now(queue) - number(priority) * step_ms
+      place_text = place and muster.integer(place)
+    end
+    if is_plain and args[at + 4] ~= max_retries then
+      max_retries = number(args[at + 4]) and args[at + 4]
+    end
+    if is_plain and line and place and max_retries and place >= from_rank then
+      local sequence = muster.next_sequence(queue)
+      sets[prefix .. id] = head .. sequence .. " " .. place_text .. " " .. max_retries .. " " .. now
+      events[#events + 1] = "sp- " .. id .. event
+      sets[key] = request
+      jobs[jobs_size + 1], jobs[jobs_size + 2] = sequence, id
+      line[line_size + 1], line[line_size + 2] = place_text, sequence .. id
+      jobs_size, line_size = jobs_size + 2, line_size + 2
+      replies[said + n] = stored
+    else
+      replies[said + n] = muster.try(otherwise, queue, args, at, sets[key] or there[n])
+      service, priority, jobs_size = nil, nil, #jobs
+    end
+    at = at + length
+  end
 end
 end
 
@@ -1935,8 +2139,7 @@ muster.register("revive", {}, function(queue, args)
   local refused = muster.refuse_other_step(queue, step)
   if refused then return refused end
   -- Without a job only its id was taken, by a call that failed half way.
-  if redis.call("EXISTS", muster.key_of(queue, "job", submission.id)) == 1 then return { "already_exists" } end
-  queue.requests = {}
+  if muster.get(queue, muster.key_of(queue, "job", submission.id)) then return { "already_exists" } end
   submission.sequence, submission.created_at, submission.is_new = muster.sequence_text(sequence), created_at, false
   local job = muster.store(queue, submission, step)
   muster.change(queue, job, "attempt", attempt, "error", error_text)
@@ -1976,13 +2179,18 @@ local function run_all(queue, args)
   local replies, at, last = {}, 2, #args
   while at <= last do
     local name, calls, length = args[at], tonumber(args[at + 1]), tonumber(args[at + 2])
-    local operation, prepare = muster.operations[name], muster.preparations[name]
+    local often, operation = muster.often[name], muster.operations[name]
     at = at + 3
-    if prepare then prepare(queue, args, at, calls, length) end
-    for _ = 1, calls do
-      local ran, reply = pcall(operation, queue, args, at, length)
-      replies[#replies + 1] = ran and reply or { "failed", type(reply) == "table" and reply.err or tostring(reply) }
-      at = at + length
+    if often then
+      local expected = #replies + calls
+      local failed = muster.try(often, queue, args, at, calls, length, replies)
+      for n = #replies + 1, expected do replies[n] = failed end
+      at = at + calls * length
+    else
+      for _ = 1, calls do
+        replies[#replies + 1] = muster.try(operation, queue, args, at, length)
+        at = at + length
+      end
     end
   end
   return replies
@@ -2026,9 +2234,13 @@ do
 
 muster.register("check_many", { "no-writes", "allow-oom" }, function(queue, args)
   local first_job = 2
-  muster.look_up_ids(queue, args, first_job, math.floor((#args - first_job + 1) / 2), 2)
-  for i = first_job, #args, 2 do
-    if muster.id_state(queue, args[i], args[i + 1]) == "taken" then return { "already_exists", args[i] } end
+  local count = math.floor((#args - first_job + 1) / 2)
+  local there = muster.look_up_ids(queue, args, first_job, count, 2)
+  for n = 1, count do
+    local at = first_job + 2 * (n - 1)
+    if muster.id_state(queue, args[at], args[at + 1], there[n]) == "taken" then
+      return { "already_exists", args[at] }
+    end
   end
   return { "ok" }
 end)
@@ -2043,8 +2255,8 @@ do
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
 --       the jobs it was given are given again), signature id, machine ("" = none), inbox
--- returns  {"jobs", more, {id, request, attempt, retry_count, error, created_at, assigned_at}…}: the rest of a job that
---          is given is known; more is "1" when a bound was reached first: ask again for what is left;
+-- returns  {"jobs", more, id, text, request, id, text, request…}: of each job that is given, text being what is stored
+--          of it (see job.lua); more is "1" when a bound was reached first: ask again for what is left;
 --          {"given", job…}: what this claim was given before;
 --          {"unknown", id}: this signature is not known here; {"settling", signature}: it is not ready yet
 
@@ -2060,8 +2272,9 @@ local function given_before(queue, worker_id, nonce)
   local reply, bytes = { "given" }, 0
   for n, id in ipairs(redis.call("HKEYS", muster.held_key(queue, worker_id))) do
     if n > looked_at_again or #reply > given_again or bytes >= muster.reply_bytes then break end
-    if redis.call("HGET", muster.key_of(queue, "job", id), "nonce") == nonce then
-      reply[#reply + 1] = muster.reply(queue, muster.find(queue, id))
+    local job = muster.find(queue, id)
+    if job and job.nonce == nonce then
+      reply[#reply + 1] = muster.reply(queue, job)
       bytes = bytes + muster.reply_size(reply[#reply])
     end
   end
@@ -2086,106 +2299,116 @@ local function is_kept_from(queue, job, worker_id)
   return worker == worker_id and tonumber(until_ms) > muster.now(queue)
 end
 
--- The requests of jobs, by their place among them: of those that are not large, which are read one by one.
-local function requests_of(queue, jobs)
-  local keys, places, requests = {}, {}, {}
-  for i, job in ipairs(jobs) do
-    if not job.large then
-      keys[#keys + 1] = muster.key_of(queue, "request", job.id)
-      places[#keys] = i
-    end
+-- Whether a job of which more than the usual is known may be given to the claimer; deals with it when not.
+local function is_givable(queue, job, claimer)
+  if muster.is_expired(queue, job) then
+    muster.expire(queue, job)
+  elseif is_kept_from(queue, job, claimer.worker_id) then
+    muster.put_aside(queue, job, muster.now(queue) + aside_ms, claimer.worker_id)
+  else
+    return true
   end
-  if not keys[1] then return requests end
-  for n, request in ipairs(redis.call("MGET", unpack(keys))) do requests[places[n]] = request end
-  return requests
+  return false
 end
 
--- Gives jobs of one class to the claimer and adds them to the reply, as far as the bytes of the call allow.
-local function give(queue, class, jobs, claimer, reply)
-  local until_ms, assigned_at = muster.integer(muster.now(queue) + claimer.lease_ms), muster.now_text(queue)
-  local requests, members = requests_of(queue, jobs), {}
-  for i, job in ipairs(jobs) do
-    if queue.given_bytes >= muster.reply_bytes then break end
-    local request = requests[i] or redis.call("GET", muster.key_of(queue, "request", job.id))
-    members[i] = muster.member(job)
+-- Gives a job that has run before, or of which more than the usual is known; its text then, or nil.
+local function give_other(queue, class, member, text, claimer)
+  local job = text and muster.parse(string.sub(member, 17), text)
+  if not job or job.status ~= "pending" or job.class ~= class or muster.member(job) ~= member then
+    -- Nothing but a call that failed half way leaves a job where it does not wait.
+    muster.leave_line(queue, class, member)
+  elseif is_givable(queue, job, claimer) then
     muster.leave_indexes(queue, job)
-    muster.hold(queue, job, claimer.worker_id, claimer.inbox, until_ms)
-    job.status, job.worker_id, job.assigned_at = "assigned", claimer.worker_id, assigned_at
-    job.attempt = muster.integer(tonumber(job.attempt) + 1)
-    redis.call(
-      "HSET", muster.key_of(queue, "job", job.id),
+    muster.change(
+      queue, job,
       "status", "assigned",
-      "attempt", job.attempt,
-      "worker_id", job.worker_id,
+      "attempt", muster.integer(tonumber(job.attempt) + 1),
+      "worker_id", claimer.worker_id,
       "nonce", claimer.nonce,
       "ended", "",
-      "assigned_at", assigned_at
+      "assigned_at", muster.now_text(queue)
     )
-    muster.tell(queue, job, "job.assigned", job.worker_id)
-    reply[#reply + 1] = {
-      job.id, request, job.attempt, job.retry_count, job.error or false, job.created_at, assigned_at
-    }
-    queue.given_bytes = queue.given_bytes + #request
+    muster.tell(queue, job, "job.assigned", claimer.worker_id)
+    return muster.get(queue, muster.key_of(queue, "job", job.id))
   end
-  muster.leave_line(queue, class, unpack(members))
 end
 
--- A job in the line of a class, with what a claim needs to know of it.
-local function waiting(queue, id, class)
-  local known = redis.call(
-    "HMGET", muster.key_of(queue, "job", id),
-    "born", "attempt", "retry_count", "error", "expires_at", "avoid", "customer", "workflow", "ended", "status",
-    "class", "large"
-  )
-  if known[10] ~= "pending" or known[11] ~= class then return nil end
-  return muster.read_born({
-    id = id, class = class, status = "pending", born = known[1], attempt = known[2] or nil,
-    retry_count = known[3] or nil, error = known[4] or nil, expires_at = known[5] or nil, avoid = known[6] or nil,
-    customer = known[7] or nil, workflow = known[8] or nil, ended = known[9] or nil,
-    large = known[12] or nil
-  })
+-- Reads the jobs of a view, and their requests.
+local function read_jobs(queue, view)
+  local sub, jobs, requests, keys = string.sub, queue.prefix .. ":job:", queue.prefix .. ":request:", {}
+  local members, ids = view.members, {}
+  local count = #members
+  for i, member in ipairs(members) do
+    local id = sub(member, 17)
+    ids[i], keys[i], keys[count + i] = id, jobs .. id, requests .. id
+  end
+  view.ids, view.keys, view.texts = ids, keys, redis.call("MGET", unpack(keys))
 end
 
--- Those of the members of a line that the claimer may be given; what else is met is dealt with.
-local function givable(queue, class, members, claimer)
-  local jobs = {}
-  for _, member in ipairs(members) do
-    local job = waiting(queue, string.sub(member, 17), class)
-    if not job or muster.member(job) ~= member then
-      -- Nothing but a call that failed half way leaves a job where it does not wait.
-      muster.leave_line(queue, class, member)
-    elseif muster.is_expired(queue, job) then
-      muster.expire(queue, job)
-    elseif is_kept_from(queue, job, claimer.worker_id) then
-      muster.put_aside(queue, job, muster.now(queue) + aside_ms, claimer.worker_id)
+-- Gives the next \`count\` jobs of a view to the claimer, as far as it may be given them and the bytes of the call allow,
+-- and adds them to the reply; what else is met is dealt with. Returns how many were given.
+local function give(queue, class, view, count, claimer, reply)
+  if not view.texts then read_jobs(queue, view) end
+  local sub, find, sets = string.sub, string.find, muster.sets(queue)
+  local members, ids, keys, texts, requests = view.members, view.ids, view.keys, view.texts, #view.members
+  local given, taken, size, replied, looked = {}, {}, 0, #reply, 0
+  -- What is usual in the text of a job before it is given, and after; all jobs of a class have one job type.
+  local service = texts[view.at + 1] and string.match(texts[view.at + 1], "^p %S*   (%S+)") or ""
+  local fresh = "p 0   " .. service .. "   " .. class .. "    0  "
+  local sequence_at = #fresh + 1
+  local assigned = "a 1 " .. claimer.nonce .. " " .. claimer.worker_id .. " " .. service .. "   " .. class
+    .. "   " .. muster.now_text(queue) .. " 0  "
+  local events, event = muster.events(queue), " " .. service .. "   " .. class .. " 1 " .. claimer.worker_id .. " "
+  for i = view.at + 1, view.at + count do
+    if queue.given_bytes >= muster.reply_bytes then break end
+    looked = looked + 1
+    local id, member = ids[i], members[i]
+    local text = sets[keys[i]] or texts[i]
+    if text and sub(text, 1, sequence_at - 1) == fresh and not find(text, "\\n", 1, true)
+      and sub(text, sequence_at, sequence_at + 15) == sub(member, 1, 16) then
+      text = assigned .. sub(text, sequence_at)
+      sets[keys[i]] = text
+      events[#events + 1] = "aa- " .. id .. event
     else
-      jobs[#jobs + 1] = job
+      text = give_other(queue, class, member, text, claimer)
+    end
+    if text then
+      local request = texts[requests + i] or ""
+      if request == "" then request = muster.get(queue, muster.key_of(queue, "large", id)) or "" end
+      size = size + 1
+      given[size], taken[size] = id, member
+      reply[replied + 1], reply[replied + 2], reply[replied + 3] = id, text, request
+      replied = replied + 3
+      queue.given_bytes = queue.given_bytes + #request
     end
   end
-  return jobs
+  muster.take(queue, class, view, taken, looked)
+  if size > 0 then
+    muster.hold(queue, given, claimer.worker_id, claimer.inbox, muster.integer(muster.now(queue) + claimer.lease_ms))
+  end
+  queue.looked = queue.looked + looked
+  return size
 end
 
 -- Gives the claimer the next jobs, at most \`free\`, and adds them to the reply. Returns the classes they are of, as a
--- set, and whether nothing is left for it. The bounds are those of the whole call, which may carry many claims.
+-- set, and whether nothing was found. The bounds are those of the whole call, which may carry many claims.
 local function give_next(queue, signature, claimer, free, reply)
   local given = {}
   queue.looked, queue.given_bytes = queue.looked or 0, queue.given_bytes or 0
   queue.repairs = queue.repairs or { left = repairs_per_call }
-  while #reply - 2 < free and queue.given_bytes < muster.reply_bytes and queue.looked < muster.bound do
-    local want = math.min(free - (#reply - 2), muster.bound - queue.looked)
-    local members, class = muster.next_members(queue, signature, want, queue.repairs)
-    if not members then
-      if class then reply[2] = "1" end
-      return given, not class
+  local count = 0
+  while count < free and queue.given_bytes < muster.reply_bytes and queue.looked < muster.cheap_bound do
+    local want = math.min(free - count, muster.cheap_bound - queue.looked)
+    local class, view, found = muster.next_jobs(queue, signature, want, queue.repairs)
+    if not class then
+      if view then reply[2] = "1" end
+      return given, count == 0 and not view
     end
-    queue.looked = queue.looked + #members
-    local jobs = givable(queue, class, members, claimer)
-    if jobs[1] then
-      give(queue, class, jobs, claimer, reply)
-      given[class] = true
-    end
+    local more = give(queue, class, view, found, claimer, reply)
+    if more > 0 then given[class] = true end
+    count = count + more
   end
-  if #reply - 2 < free then reply[2] = "1" end
+  if count < free then reply[2] = "1" end
   return given, false
 end
 
@@ -2199,6 +2422,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
     local given = given_before(queue, worker_id, claimer.nonce)
     if #given > 1 then return given end
   end
+  if string.find(claimer.nonce, "%s") then error({ err = "ERR bad arguments" }, 0) end
   local reply = { "jobs", "0" }
   local state = muster.worker_state(queue, worker_id)
   if state and state.kind == "x" then
@@ -2211,7 +2435,7 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
   local given, nothing_waits = give_next(queue, signature, claimer, free, reply)
   muster.answer_wake(queue, state, given)
-  if nothing_waits and #reply == 2 then muster.park(queue, worker_id, signature, claimer.inbox) end
+  if nothing_waits then muster.park(queue, worker_id, signature, claimer.inbox) end
   return reply
 end)
 end
@@ -2227,37 +2451,52 @@ do
 -- Results of so many bytes need no key of their own.
 local small = 60
 
--- Of all reports this one comes most often, and reads and writes no more of the job than it needs.
-muster.register_often("complete", { "allow-oom" }, function(queue, args, first)
-  local id, attempt, nonce, result = args[first], args[first + 1], args[first + 2], args[first + 3]
-  if not result then error({ err = "ERR bad arguments" }, 0) end
-  local key = muster.key_of(queue, "job", id)
-  local known = redis.call(
-    "HMGET", key, "status", "attempt", "nonce", "worker_id", "born", "customer", "workflow", "class"
-  )
-  local status = known[1]
-  if known[2] == attempt and known[3] == nonce then
-    if status == "completed" then return "ok" end
-    if status == "assigned" or status == "processing" then
-      local now = muster.now_text(queue)
-      if #result <= small then
-        redis.call("HSET", key, "status", "completed", "finished_at", now, "result", result)
-      else
-        muster.later_set(queue, muster.key_of(queue, "result", id), result)
-        redis.call("HSET", key, "status", "completed", "finished_at", now)
-      end
-      local job = {
-        id = id, status = "completed", attempt = attempt, born = known[5], customer = known[6], workflow = known[7],
-        class = known[8]
-      }
-      muster.tell(queue, job, "job.completed", known[4], "completed")
-      muster.later_zadd(queue, muster.key(queue, "finished"), now, id)
-      muster.release(queue, id, known[4])
-      return "ok"
-    end
-  end
-  if status then muster.keep_late(queue, id, attempt, "completed") end
+local function late(queue, id, attempt)
+  muster.keep_late(queue, id, attempt, "completed")
   return "lease_lost"
+end
+
+-- Completions by one worker mostly come together.
+muster.register_often("complete", { "allow-oom" }, function(queue, args, first, calls, length, replies)
+  if length < 4 then error({ err = "ERR bad arguments" }, 0) end
+  local sub, byte, find, match, said = string.sub, string.byte, string.find, string.match, #replies
+  local assigned, processing, completed = muster.assigned, muster.processing, muster.completed
+  local keys, texts = muster.look_up_jobs(queue, args, first, calls, length)
+  local sets, now = muster.sets(queue), muster.now_text(queue)
+  local events, of_event = muster.events(queue), muster.of_event
+  local finished = muster.later(queue, "zadds", muster.key(queue, "finished"))
+  local finished_size, ids, count, holder = #finished, {}, 0, nil
+  for i = 1, calls do
+    local id, attempt, result, key = args[first], args[first + 1], args[first + 3], keys[i]
+    local fence = attempt .. " " .. args[first + 2] .. " "
+    local text, after = sets[key] or texts[i], 3 + #fence
+    local status = text and sub(text, 3, after - 1) == fence and byte(text)
+    local reply = "ok"
+    if status == assigned or status == processing then
+      local worker_id, kind, at = match(text, of_event, after)
+      local before, behind = sub(text, after, at - 1), sub(text, at)
+      if #result <= small and not find(result, "\\n", 1, true) then
+        sets[key] = "c " .. fence .. before .. now .. behind .. "\\nresult " .. result
+      else
+        sets[muster.key_of(queue, "result", id)] = result
+        sets[key] = "c " .. fence .. before .. now .. behind
+      end
+      events[#events + 1] = "ccc " .. id .. " " .. kind .. " " .. attempt .. " " .. worker_id .. " "
+      finished[finished_size + 1], finished[finished_size + 2] = now, id
+      finished_size = finished_size + 2
+      if worker_id ~= holder then
+        muster.release(queue, ids, holder)
+        ids, count, holder = {}, 0, worker_id
+      end
+      count = count + 1
+      ids[count] = id
+    elseif status ~= completed then
+      reply = text and muster.try(late, queue, id, attempt) or "lease_lost"
+    end
+    replies[said + i] = reply
+    first = first + length
+  end
+  muster.release(queue, ids, holder)
 end)
 end
 
@@ -2287,8 +2526,8 @@ local looked_at, bytes_at_most = 100, 256 * 1024
 
 -- The time at which the first job of a class was submitted.
 local function next_created_at(queue, member)
-  local born = redis.call("HGET", muster.key_of(queue, "job", string.sub(member, 17)), "born")
-  return born and string.match(born, "(%S+) %S+$")
+  local text = muster.get(queue, muster.key_of(queue, "job", string.sub(member, 17)))
+  return text and muster.created_at_of(text)
 end
 
 -- The classes that have waiting jobs, by their number.
@@ -2452,7 +2691,7 @@ do
 -- returns  {why, next, {sequence, job}…}; why it ended: "end" (nothing follows), "full" or "stretch" (go on before
 --          \`next\`)
 
--- Jobs looked at; two commands each, so that a call stays near 1 ms.
+-- Jobs looked at, so that a call stays near 1 ms.
 local stretch = 250
 
 -- A sequence is the time of the submit in us, or a little more when many came at once.
@@ -2465,21 +2704,20 @@ local function workers_in(args, first)
   return workers
 end
 
--- What is looked for, as a function of what is known of a job: its status, and its born, customer, workflow, worker_id.
+-- What is looked for, as a function of the text of a job.
 local function filter_of(args)
   local status, service_required, customer, workflow = args[2], args[3], args[4], args[5]
   local from, upto, workers = tonumber(args[6]), tonumber(args[7]), workers_in(args, 10)
-  return function(found)
-    if not (found[1] and (status == "" or found[1] == status)
-      and (customer == "" or found[3] == customer) and (workflow == "" or found[4] == workflow)
-      and (not workers or workers[found[5]])) then
+  return function(text)
+    local its_status, its_worker, its_service, its_customer, its_workflow = muster.kind_of(text)
+    if not ((status == "" or its_status == status) and (service_required == "" or its_service == service_required)
+      and (customer == "" or its_customer == customer) and (workflow == "" or its_workflow == workflow)
+      and (not workers or workers[its_worker])) then
       return false
     end
-    if service_required == "" and not from and not upto then return true end
-    local created_at, service = string.match(found[2], "(%S+) (%S+)$")
-    created_at = tonumber(created_at)
-    return (service_required == "" or service == service_required)
-      and (not from or created_at >= from) and (not upto or created_at < upto)
+    if not from and not upto then return true end
+    local created_at = tonumber(muster.created_at_of(text))
+    return (not from or created_at >= from) and (not upto or created_at < upto)
   end
 end
 
@@ -2497,6 +2735,9 @@ muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
   local entries = redis.call(
     "ZRANGE", muster.key(queue, "jobs"), newest, oldest, "BYSCORE", "REV", "LIMIT", 0, stretch + 1, "WITHSCORES"
   )
+  local keys = {}
+  for i = 1, math.min(#entries, 2 * stretch), 2 do keys[#keys + 1] = muster.key_of(queue, "job", entries[i]) end
+  local texts = muster.get_many(queue, keys)
   local reply, bytes, last_found, last_seen = { "end", "" }, 0, before, before
   for i = 1, #entries, 2 do
     local id, sequence = entries[i], entries[i + 1]
@@ -2504,15 +2745,13 @@ muster.register("list", { "no-writes", "allow-oom" }, function(queue, args)
       reply[1], reply[2] = "stretch", last_seen
       return reply
     end
-    local found = redis.call(
-      "HMGET", muster.key_of(queue, "job", id), "status", "born", "customer", "workflow", "worker_id"
-    )
-    if is_meant(found) then
+    local text = texts[(i + 1) / 2]
+    if text and is_meant(text) then
       if #reply - 2 >= limit or bytes >= muster.reply_bytes then
         reply[1], reply[2] = "full", last_found
         return reply
       end
-      local job = muster.reply(queue, muster.find(queue, id))
+      local job = muster.reply(queue, muster.parse(id, text))
       bytes = bytes + muster.reply_size(job)
       reply[#reply + 1] = { sequence, job }
       last_found = sequence
@@ -2801,13 +3040,20 @@ do
 --       is too long)
 -- returns  "ok" or "lease_lost"
 
-muster.register_often("progress", { "allow-oom" }, function(queue, args, first)
-  local id, attempt, nonce, progress = args[first], args[first + 1], args[first + 2], args[first + 3]
-  local job = muster.held_briefly(queue, id, attempt, nonce)
+local function note(queue, id, attempt, nonce, progress, unsaid)
+  if not progress then error({ err = "ERR bad arguments" }, 0) end
+  local job = muster.held(queue, id, attempt, nonce)
   if not job then return "lease_lost" end
-  redis.call("HSET", muster.key_of(queue, "job", id), "progress", progress)
-  if args[first + 4] ~= "1" then muster.tell(queue, job, "job.progress", job.worker_id, nil, progress) end
+  muster.change(queue, job, "progress", progress)
+  if unsaid ~= "1" then muster.tell(queue, job, "job.progress", job.worker_id, nil, progress) end
   return "ok"
+end
+
+muster.register_often("progress", { "allow-oom" }, function(queue, args, first, calls, length, replies)
+  for _ = 1, calls do
+    replies[#replies + 1] = muster.try(note, queue, unpack(args, first, first + length - 1))
+    first = first + length
+  end
 end)
 end
 
@@ -3041,15 +3287,23 @@ do
 -- ARGV  version, id, attempt, nonce
 -- returns  "ok" or "lease_lost"
 
-muster.register_often("start", { "allow-oom" }, function(queue, args, first)
-  local id, attempt, nonce = args[first], args[first + 1], args[first + 2]
-  local job = muster.held_briefly(queue, id, attempt, nonce)
-  if not job then return "lease_lost" end
-  if job.status == "assigned" then
-    muster.change(queue, job, "status", "processing", "started_at", muster.now_text(queue))
-    muster.tell(queue, job, "job.started", job.worker_id)
+muster.register_often("start", { "allow-oom" }, function(queue, args, first, calls, length, replies)
+  local sub, byte, match, said, of_event = string.sub, string.byte, string.match, #replies, muster.of_event
+  local keys, texts = muster.look_up_jobs(queue, args, first, calls, length)
+  local sets, now = muster.sets(queue), muster.now_text(queue)
+  local events = muster.events(queue)
+  for i = 1, calls do
+    local key, fence = keys[i], args[first + 1] .. " " .. args[first + 2] .. " "
+    local text, after = sets[key] or texts[i], 3 + #fence
+    local status = text and sub(text, 3, after - 1) == fence and byte(text)
+    if status == muster.assigned then
+      local worker_id, kind, at = match(text, of_event, after)
+      sets[key] = "r " .. fence .. sub(text, after, at - 1) .. " " .. now .. sub(text, at + 1)
+      events[#events + 1] = "br- " .. args[first] .. " " .. kind .. " " .. args[first + 1] .. " " .. worker_id .. " "
+    end
+    replies[said + i] = (status == muster.assigned or status == muster.processing) and "ok" or "lease_lost"
+    first = first + length
   end
-  return "ok"
 end)
 end
 
@@ -3060,25 +3314,29 @@ do
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, priority_step_ms, the job (see muster.submission)
--- returns  {status, created_at}: it is new, there is no more to know of it;
+-- returns  "<status> <created_at>": it is new, there is no more to know of it;
 --          {"known", job}, without the request text, which the caller has;
 --          {"already_exists"}: the id is taken by another request;
 --          {"priority_step", noted}: the queue was made with another step
 
-muster.register_often("submit", {}, function(queue, args, first)
-  local step, submission = args[first], muster.submission(args, first + 1)
+local function submit(queue, args, first, there)
+  local step, submission = args[first - 1], muster.submission(args, first)
   local refused = muster.refuse_other_step(queue, step)
   if refused then return refused end
-  local state = muster.id_state(queue, submission.id, submission.request)
+  local state = muster.id_state(queue, submission.id, submission.request, there)
   if state == "taken" then return { "already_exists" } end
   -- Without a job only its id was taken, by a call that failed half way.
   local known = state == "known" and muster.find(queue, submission.id)
   if known then return { "known", muster.reply(queue, known, true) } end
   local job = muster.store(queue, submission, step)
   muster.tell(queue, job, "job.submitted")
-  return { job.status, job.created_at }
-end, function(queue, args, first, calls, length)
-  muster.look_up_ids(queue, args, first + 1, calls, length)
+  return job.status .. " " .. job.created_at
+end
+
+muster.register_often("submit", {}, function(queue, args, first, calls, length, replies)
+  local there, keys = muster.look_up_ids(queue, args, first + 1, calls, length)
+  local stored = "pending " .. muster.now_text(queue)
+  muster.store_many(queue, args, first + 1, calls, length, args[first], keys, there, submit, replies, stored)
 end)
 end
 
@@ -3089,7 +3347,7 @@ do
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, priority_step_ms, then the jobs (see muster.submission)
--- returns  {"stored", flag…}, for each job in turn "1" when it was not there before, else "0";
+-- returns  {"stored", flags}, for each job in turn "1" when it was not there before, else "0";
 --          {"already_exists", id}: the first id that is taken by another request;
 --          {"priority_step", noted}: the queue was made with another step
 
@@ -3099,30 +3357,33 @@ muster.register("submit_many", {}, function(queue, args)
   if refused then return refused end
 
   -- All are looked at before the first one is stored.
-  muster.look_up_ids(
-    queue, args, first_job, math.ceil((#args - first_job + 1) / muster.submission_length), muster.submission_length
-  )
-  local submissions, states = {}, {}
-  for i = first_job, #args, muster.submission_length do
-    local submission = muster.submission(args, i)
-    local state = muster.id_state(queue, submission.id, submission.request)
-    if state == "taken" then return { "already_exists", submission.id } end
-    -- Without a job only its id was taken, by a call that failed half way.
-    local job = muster.key_of(queue, "job", submission.id)
-    if state == "known" and redis.call("EXISTS", job) == 0 then state = "free" end
-    submissions[#submissions + 1], states[#states + 1] = submission, state
+  local length = muster.submission_length
+  local count = math.ceil((#args - first_job + 1) / length)
+  local there, keys = muster.look_up_ids(queue, args, first_job, count, length)
+  local submissions, known = {}, {}
+  for n = 1, count do
+    local at = first_job + (n - 1) * length
+    if there[n] or args[at + 5] ~= "" or not tonumber(args[at + 3]) or not tonumber(args[at + 4]) then
+      local submission = muster.submission(args, at)
+      local state = muster.id_state(queue, submission.id, submission.request, there[n])
+      if state == "taken" then return { "already_exists", submission.id } end
+      -- Without a job only its id was taken, by a call that failed half way.
+      known[at] = state == "known" and muster.get(queue, muster.key_of(queue, "job", submission.id)) and true
+      submissions[at] = submission
+    end
   end
 
-  local reply = { "stored" }
-  for n, submission in ipairs(submissions) do
-    local free = states[n] == "free"
-    if free then
-      local job = muster.store(queue, submission, step)
-      muster.tell(queue, job, "job.submitted")
-    end
-    reply[#reply + 1] = free and "1" or "0"
+  local flags = {}
+  muster.store_many(queue, args, first_job, count, length, step, keys, there, function(_, _, at)
+    if known[at] then return "0" end
+    local job = muster.store(queue, submissions[at] or muster.submission(args, at), step)
+    muster.tell(queue, job, "job.submitted")
+    return "1"
+  end, flags, "1")
+  for _, flag in ipairs(flags) do
+    if type(flag) == "table" then error({ err = flag[2] }, 0) end
   end
-  return reply
+  return { "stored", table.concat(flags) }
 end)
 end
 
