@@ -81,7 +81,15 @@ const registerAll = ({ kinds, workers }: Flags) =>
         const id = workerId(`w-${n}`)
         const capabilities = offer(n % kinds, kinds)
         const about = { machine_id: `m-${n}`, worker_type: null, process_name: null, instance_id: null }
-        yield* repository.insert({ id, region: "bench", capacity: 1, capabilities, unhealthy_job_types: [], connectors: [], ...about })
+        yield* repository.insert({
+          id,
+          region: "bench",
+          capacity: 1,
+          capabilities,
+          unhealthy_job_types: [],
+          connectors: [],
+          ...about
+        })
         const fate = fateOf(n % kinds)
         if (fate === "paused") yield* repository.setStanding(id, "paused")
         if (fate === "offline") yield* repository.move(id, "pending", "offline")

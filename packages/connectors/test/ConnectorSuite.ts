@@ -100,7 +100,7 @@ export const suite = (name: string, subject: Subject) =>
   describe(name, () => {
     const test = (
       title: string,
-      body: (running: RunningConnector, service: Service) => Effect.Effect<void, ConnectorFailure, ConnectorServices>
+      body: (running: RunningConnector, service: Service) => Effect.Effect<void, unknown, ConnectorServices>
     ) =>
       it.live(title, () =>
         Effect.gen(function* () {

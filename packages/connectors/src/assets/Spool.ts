@@ -57,5 +57,5 @@ export const sameAs = Effect.fnUntraced(function* (
     })
   )
   if (read === size && hash.digest("hex") === sha256) return
-  yield* failed(`what is stored is not what was sent (${read} of ${size} bytes)`)(new Error("the hashes differ"))
+  return yield* failed(`what is stored is not what was sent (${read} of ${size} bytes)`)(new Error("the hashes differ"))
 })

@@ -18,7 +18,7 @@ const bytesOf = (content: Stream.Stream<Uint8Array, AssetFailed>) =>
 
 export const suite = (layer: Layer.Layer<AssetStore>) =>
   shared(layer, { excludeTestServices: true })((it) => {
-    const test = (name: string, body: Effect.Effect<void, AssetFailed, AssetStore>) => it.effect(name, () => body)
+    const test = (name: string, body: Effect.Effect<void, unknown, AssetStore>) => it.effect(name, () => body)
 
     test(
       "keeps content under a name of job, attempt and hash, and gives it back",

@@ -6,6 +6,7 @@
  * job all arrive as interruption.
  */
 import type { Effect, Scope } from "effect"
+// oxlint-disable-next-line no-restricted-imports -- a type alone: what a connector may use, and core does not
 import type { HttpClient } from "effect/http"
 import type { Job, Progress } from "../job/Job.ts"
 import type { Capabilities } from "../worker/Worker.ts"
