@@ -6,7 +6,7 @@ import { NodeServices } from "@effect/platform-node"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as FolderAssetStore from "@muster/connectors/assets/FolderAssetStore"
 import type { Connector, ConnectorJob, ConnectorServices, RunningConnector } from "@muster/core/connector/Connector"
-import type { ConnectorFailure, FailureKind } from "@muster/core/connector/ConnectorFailure"
+import type { FailureKind } from "@muster/core/connector/ConnectorFailure"
 import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
 import { JobId, type Progress } from "@muster/core/job/Job"
 import { expandAll } from "@muster/core/mapping/Template"
@@ -100,7 +100,7 @@ export const suite = (name: string, subject: Subject) =>
   describe(name, () => {
     const test = (
       title: string,
-      body: (running: RunningConnector, service: Service) => Effect.Effect<void, ConnectorFailure, ConnectorServices>
+      body: (running: RunningConnector, service: Service) => Effect.Effect<void, unknown, ConnectorServices>
     ) =>
       it.live(title, () =>
         Effect.gen(function* () {
