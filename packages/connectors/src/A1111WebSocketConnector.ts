@@ -19,7 +19,8 @@ const Variables = Schema.Struct({
   A1111_URL: Schema.Union([Schema.Literal(""), Settings.httpUrl]),
   /** `user:password`. */
   A1111_API_AUTH: Schema.Union([Schema.Literal(""), Settings.secret]),
-  A1111_TIMEOUT_SECONDS: Settings.integer(1, 86_400),
+  /** The client waits an hour for an answer to begin. */
+  A1111_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   A1111_POLL_INTERVAL_MS: Settings.integer(5, 60_000),
   A1111_PATIENCE_SECONDS: Settings.integer(0, 86_400),
   HTTP_TIMEOUT_SECONDS: Settings.integer(1, 3_600),

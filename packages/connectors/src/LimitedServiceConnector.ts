@@ -23,7 +23,8 @@ const Variables = Schema.Struct({
   LIMITED_SERVICE_URL: Settings.httpUrl,
   LIMITED_SERVICE_HEALTH_PATH: path,
   LIMITED_SERVICE_RUN_PATH: path,
-  LIMITED_SERVICE_TIMEOUT_SECONDS: Settings.integer(1, 86_400),
+  /** The client waits an hour for an answer to begin. */
+  LIMITED_SERVICE_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   LIMITED_SERVICE_MAX_CONCURRENT_JOBS: Settings.integer(1, 1_000),
   HTTP_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   HTTP_MAX_RETRIES: Settings.integer(0, 10)

@@ -2,6 +2,7 @@
 import { Effect, type Scope } from "effect"
 import { once } from "node:events"
 import { connect, createServer, type AddressInfo, type Socket } from "node:net"
+import { setTimeout } from "node:timers/promises"
 
 /** What goes wrong from now on; what is not named goes well. */
 export interface Faults {
@@ -47,13 +48,13 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
     /** Writes in order, each piece after its delay. */
     const slowly = (socket: Socket) => {
       let last = Promise.resolve()
+      const write = async (before: Promise<void>, bytes: Buffer) => {
+        await before
+        if (faults.delay_ms !== undefined) await setTimeout(faults.delay_ms)
+        if (!socket.destroyed) socket.write(bytes)
+      }
       return (bytes: Buffer) => {
-        const { delay_ms = 0 } = faults
-        if (delay_ms === 0 && socket.writableLength === 0) return void last.then(() => socket.write(bytes))
-        last = last.then(async () => {
-          await new Promise((resolve) => setTimeout(resolve, delay_ms))
-          if (!socket.destroyed) socket.write(bytes)
-        })
+        last = write(last, bytes)
       }
     }
 

@@ -78,14 +78,8 @@ describe("a start with a mapping that is wrong", () => {
       Effect.gen(function* () {
         const file = join(yield* folder, "mapping.json")
         yield* Effect.promise(() => writeFile(file, JSON.stringify(defective)))
-        const env = {
-          MUSTER_MAPPING: file,
-          WORKER_ID: "w",
-          CONNECTORS: "render",
-          REDIS_URL: "redis://127.0.0.1:1",
-          MUSTER_URL: "http://127.0.0.1:1"
-        }
-        const { REDIS_URL: _, ...inMemory } = env
+        const inMemory = { MUSTER_MAPPING: file, MUSTER_URL: "http://127.0.0.1:1" }
+        const env = { ...inMemory, WORKER_ID: "w", CONNECTORS: "render", REDIS_URL: "redis://127.0.0.1:1" }
         const starts = [
           ["server", inMemory],
           ["up", inMemory],

@@ -40,14 +40,15 @@ export const webUiDouble = (options: { readonly tellsTasks: boolean; readonly au
     const end = (work: Work) => {
       line.shift()
       completed.push(work.id)
+      // Somebody at the browser waits for no answer of ours.
+      if (work.response === undefined) return
       if (work.request.prompt === "oom") {
-        return work.response === undefined
-          ? undefined
-          : json(work.response, 500, { error: "OutOfMemoryError", detail: "", errors: "CUDA out of memory" })
+        json(work.response, 500, { error: "OutOfMemoryError", detail: "", errors: "CUDA out of memory" })
+        return
       }
       const images = Array.from({ length: work.request.batch_size ?? 1 }, () => png.toString("base64"))
       const info = JSON.stringify({ seed: 7, all_seeds: [7], sd_model_name: "v1-5-pruned" })
-      if (work.response !== undefined) json(work.response, 200, { images, parameters: {}, info })
+      json(work.response, 200, { images, parameters: {}, info })
     }
 
     const ticking = setInterval(() => {
