@@ -153,8 +153,9 @@ const makeRounds = (holder: string) => {
     Effect.tapError((error) => {
       working = false
       askAt = 0
+      const message = error._tag === "StorageError" ? error.detail : error.message
       return Effect.flatMap(DateTime.now, (now) =>
-        say(({ error: before }) => ({ working: false, error: { at: before?.at ?? now, message: error.detail } }))
+        say(({ error: before }) => ({ working: false, error: { at: before?.at ?? now, message } }))
       )
     })
   )
