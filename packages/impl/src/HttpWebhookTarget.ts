@@ -6,7 +6,7 @@ import * as WebhookTarget from "@muster/core/webhook/WebhookTarget"
 import { Clock, Duration, Effect, Layer, Option } from "effect"
 import { HttpBody, HttpClient, type HttpClientError, HttpClientRequest } from "effect/http"
 
-const howToAllow = "set MUSTER_WEBHOOK_ALLOW_PRIVATE to allow it"
+const howToAllow = "MUSTER_WEBHOOK_ALLOW_PRIVATE of the server can allow it"
 
 const refused = ({ message }: Error) => new WebhookTarget.TargetRefused({ detail: `${message}; ${howToAllow}` })
 

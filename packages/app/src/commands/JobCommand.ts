@@ -293,7 +293,9 @@ const retry = Command.make(
   {
     id: id.pipe(Argument.optional),
     allFailed: Flag.Boolean("all-failed").pipe(
-      Flag.withDescription("All failed jobs instead of one"),
+      Flag.withDescription(
+        "All failed jobs that are still in the queue, instead of one; those only in the archive are retried one by one"
+      ),
       Flag.withDefault(false)
     ),
     service: optionalText("service", "SERVICE", "Of the failed jobs, those that need this service"),

@@ -47,7 +47,8 @@ export const readFilter = Effect.fnUntraced(function* (flags: Omit<Flags, "after
 
 const lost = {
   trimmed: "some events are not kept any more; these are the ones after them",
-  foreign: "the server has begun a new log of events; these are the ones from now on"
+  foreign:
+    "the log is not the one of that event: Redis, or a server in memory, has begun a new one; these are all it keeps"
 }
 
 /** Runs until it is interrupted. */

@@ -27,7 +27,9 @@ export class JobNotEnded extends Schema.TaggedError<JobNotEnded>("@muster/app/op
 ) {
   override get message() {
     const waited = Duration.format(Duration.millis(this.waited_ms))
-    return `job ${this.id} has not ended within ${waited}${this.status === null ? "" : ` (${this.status})`}; it goes on`
+    const waits = this.status === "pending" || this.status === "scheduled"
+    const now = `${this.status === null ? "" : ` (${this.status})`}; it goes on`
+    return `job ${this.id} has not ended within ${waited}${now}${waits ? `; why it waits: muster job explain ${this.id}` : ""}`
   }
 }
 

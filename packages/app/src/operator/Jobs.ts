@@ -29,6 +29,8 @@ const ableTo = (matching: JobStored["matching"]): string => {
   return `${registered} registered ${registered === 1 ? "worker" : "workers"} could run it, ${active} of them active`
 }
 
+const why = (id: string): string => `muster job explain ${id}`
+
 /** `muster job submit --batch` */
 const submitBatch = Effect.fnUntraced(function* (path: string, json: boolean) {
   const jobs = yield* Batch.fromFile(path)
@@ -69,12 +71,13 @@ export const submit = Effect.fn("Jobs.submit")(function* (flags: SubmitFlags) {
   const { body, value } = yield* Server.ask(client.jobs.submit({ payload, responseMode }))
   const { job, matching } = value
   if (!json) {
-    if (matching?.registered === 0) {
-      yield* Output.note("warning: the job waits for a worker that could run it to be registered")
+    const waits = job.status === "pending" || job.status === "scheduled"
+    if (waits && matching?.registered === 0) {
+      yield* Output.note(`warning: the job waits until a worker that could run it is registered; why: ${why(job.id)}`)
     }
     const done = value instanceof JobKnown ? "was submitted before" : "is submitted"
     if (!wait) {
-      yield* Output.print(`job ${job.id} ${done} (${job.status}); ${ableTo(matching)}`)
+      yield* Output.print(`job ${job.id} ${done} (${job.status})${waits ? `; ${ableTo(matching)}` : ""}`)
       return yield* Output.hint(`see it with: muster job get ${job.id}`)
     }
     yield* Output.hint(`job ${job.id} ${done}; waiting for its end`)
@@ -97,7 +100,7 @@ export const get = Effect.fn("Jobs.get")(function* (flags: { readonly id: string
   if (flags.json) return yield* Output.printJson(body)
   yield* printJob(value.job)
   const { status } = value.job
-  if (status === "pending" || status === "scheduled") yield* Output.hint(`why it waits: muster job explain ${id}`)
+  if (status === "pending" || status === "scheduled") yield* Output.hint(`why it waits: ${why(id)}`)
 })
 
 /** `muster job attempts` */

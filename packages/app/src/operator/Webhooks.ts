@@ -74,6 +74,8 @@ export const add = Effect.fn("Webhooks.add")(function* (flags: Addition) {
   const { body, value } = yield* Server.ask(client.webhooks.register({ payload, responseMode }))
   if (json) return yield* Output.printJson(body)
   yield* Output.print(`webhook ${value.webhook.id} is registered`)
+  // Whoever brought a secret has it already.
+  if (secretFile !== undefined) return yield* Output.hint(`now: muster webhooks test ${value.webhook.id}`)
   yield* Output.print(`secret ${value.secret}`)
   yield* Output.hint(`keep the secret now, it is not shown again; then: muster webhooks test ${value.webhook.id}`)
 })

@@ -62,7 +62,7 @@ describe("muster job", () => {
       assert.deepStrictEqual(again, {
         code: 0,
         stdout: "job j-2 is submitted (pending); no registered worker could run it\n",
-        stderr: "warning: the job waits for a worker that could run it to be registered\n"
+        stderr: "warning: the job waits until a worker that could run it is registered; why: muster job explain j-2\n"
       })
       assert.strictEqual(other.code, 1)
       assert.strictEqual(other.stdout, "")
@@ -101,6 +101,12 @@ describe("muster job", () => {
       assert.strictEqual(field(rest.stdout, "next_cursor"), null)
       assert.deepStrictEqual(cancelled, { code: 0, stdout: "job j-2 is cancelled\n", stderr: "" })
       assert.deepStrictEqual(missing, { code: 1, stdout: "", stderr: "error: job j-3 does not exist\n" })
+      // Who could run it is of no interest any more.
+      assert.deepStrictEqual(yield* operate(["job", "submit", "simulation", "--id", "j-2"]), {
+        code: 0,
+        stdout: "job j-2 was submitted before (cancelled)\n",
+        stderr: ""
+      })
     })
   )
 

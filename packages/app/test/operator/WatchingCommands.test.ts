@@ -85,7 +85,9 @@ describe("waiting on the command line", () => {
         ],
         { concurrency: 2 }
       )
-      const error = "job j-1 is pending\nerror: job j-1 has not ended within 300ms (pending); it goes on\n"
+      const over =
+        "error: job j-1 has not ended within 300ms (pending); it goes on; why it waits: muster job explain j-1"
+      const error = `job j-1 is pending\n${over}\n`
       assert.deepStrictEqual(late, { code: 1, stdout: "", stderr: error })
       assert.deepStrictEqual([submitted.code, submitted.stdout], [1, ""])
       assert.strictEqual(JSON.parse(submitted.stderr).code, "JobNotEnded")

@@ -58,6 +58,8 @@ describe("muster webhooks", () => {
         input: `${own}\n`
       })
       assert.strictEqual(field(added.stdout, "secret"), own)
+      const quiet = yield* operate(["webhooks", "add", target.url, "--id", "q", "--secret-file", "-"], { input: own })
+      assert.deepStrictEqual(quiet, { code: 0, stdout: "webhook q is registered\n", stderr: "" })
       const tried = yield* operate(["webhooks", "test", "h"])
       assert.deepStrictEqual(tried, { code: 1, stdout: "", stderr: "error: webhook h does not work: answered 500\n" })
       const json = yield* operate(["webhooks", "test", "h", "--json"])

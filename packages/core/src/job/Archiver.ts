@@ -145,15 +145,17 @@ const makeRounds = (holder: string) => {
     if (now >= askAt) {
       working = yield* archive.takeTurn(holder, hold)
       askAt = now + turnMillis
-      yield* say(() => ({ working }))
+      // Whoever works says after its round whether it works again; of the others nobody else would.
+      yield* say(({ error }) => ({ working, error: working ? error : null }))
     }
     if (working) yield* round
   }).pipe(
     Effect.tapError((error) => {
       working = false
       askAt = 0
-      return Effect.flatMap(DateTime.now, (at) =>
-        say(() => ({ working: false, error: { at, message: error.message } }))
+      const message = error._tag === "StorageError" ? error.detail : error.message
+      return Effect.flatMap(DateTime.now, (now) =>
+        say(({ error: before }) => ({ working: false, error: { at: before?.at ?? now, message } }))
       )
     })
   )

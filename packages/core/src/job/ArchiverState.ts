@@ -18,7 +18,7 @@ export interface ArchiverReport {
   readonly events_archived: number
   /** How often this server found that events were gone before the archive had them. */
   readonly gaps: number
-  /** Why the archive could not be written, or its lag not be told; null since it works again. */
+  /** Since when the archive cannot be written, and why; null since it works again, or another server writes it. */
   readonly error: { readonly at: DateTime.Utc; readonly message: string } | null
 }
 

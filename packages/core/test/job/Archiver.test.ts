@@ -93,7 +93,7 @@ describe("the archiver", () => {
         yield* tickAll
         const behind = yield* report
         assert.deepInclude(behind, { working: false, jobs_behind: 20, jobs_archived: 0 })
-        assert.strictEqual(behind.error?.message, "takeTurn: the archive is away")
+        assert.strictEqual(behind.error?.message, "the archive is away")
         assert.isAtLeast(behind.jobs_behind_ms, 9 * 60_000)
         assert.isAtLeast(behind.events_behind_ms, 9 * 60_000)
         assert.isTrue(Option.isSome(yield* queue.get(jobId("b-19"))))
@@ -104,6 +104,27 @@ describe("the archiver", () => {
         assert.strictEqual(state.jobs.size, 20)
         assert.strictEqual(state.events.length, 80)
         assert.strictEqual((yield* log.size).entries, 0)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.effect("says since when the archive is away, and no longer once it is another server's turn", () =>
+    on(
+      Effect.gen(function* () {
+        const archive = yield* JobArchive.JobArchive
+        const state = yield* MemoryArchive.ArchiveState
+        yield* Archiver.startArchiving
+        yield* TestClock.adjust("1 second")
+        state.away = true
+        yield* TestClock.adjust("10 seconds")
+        const first = (yield* report).error?.at
+        assert.isDefined(first)
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual((yield* report).error?.at, first)
+        state.away = false
+        assert.isTrue(yield* archive.takeTurn("another", Duration.hours(1)))
+        yield* TestClock.adjust("10 seconds")
+        assert.deepInclude(yield* report, { working: false, error: null })
       }).pipe(Effect.scoped)
     )
   )
