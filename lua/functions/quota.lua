@@ -14,8 +14,8 @@ end
 
 -- KEYS  the prefix of budgets; a budget is the hash <prefix>:<budget>, with the fields of includes/quota.lua
 -- ARGV  version, budget, what: "take" a call, "refused" by the provider, or "look"; retry_after_ms ("": it did not say)
--- returns  "0" when a call was taken, else how long to wait for one, in ms; for "look" {per_minute, paused_ms}, where ""
---          is no limit
+-- returns  "0" when a call was taken, else how long to wait for one, in ms; for "look" {per_minute, paused_ms}, where
+--          "" is no limit
 muster.register("quota", { "allow-oom" }, function(queue, args)
   local key, what, retry_after = queue.prefix .. ":" .. args[2], args[3], args[4]
   if not retry_after then error({ err = "ERR bad arguments" }, 0) end

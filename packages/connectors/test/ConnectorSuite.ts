@@ -97,7 +97,7 @@ const kindOfHurt: Record<Hurt, ReadonlyArray<FailureKind>> = {
 const ignoreProgress = () => Effect.void
 
 export const suite = (name: string, subject: Subject) =>
-  describe(name, () => {
+  describe(`${name} as every connector`, () => {
     const test = (
       title: string,
       body: (running: RunningConnector, service: Service) => Effect.Effect<void, unknown, ConnectorServices>

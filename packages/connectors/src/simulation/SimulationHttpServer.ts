@@ -70,7 +70,7 @@ const routesOf = (work: SimulatedWork.SimulatedWork) => {
     if (before < drop) {
       cuts.set(id, before + 1)
       if (cuts.size > 10_000) cuts.clear()
-      yield* cut
+      return yield* cut
     }
     yield* late(id)
   })
