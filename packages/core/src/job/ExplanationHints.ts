@@ -93,13 +93,15 @@ export const summary = (about: About): string => {
       return sentence(`It is about to run: worker ${other?.glimpse.id} matches and has room; ${aheadText(place)}`)
     }
     case "busy": {
-      const { draining, full, not_looked_at, paused, unhealthy } = matching
+      const { draining, full, not_looked_at, offline, paused, unhealthy } = matching
+      const live = offline === 0 ? "" : "live "
+      const rest = offline === 0 ? "" : `; ${offline} more that would match ${offline === 1 ? "is" : "are"} offline`
       const alive = free.length + full + not_looked_at + paused + draining + unhealthy
       const why = notFree(matching, free.length)
       return sentence(
         alive === 1
-          ? `The only worker that matches ${why.replace(/^1 /, "")}; ${aheadText(place)}`
-          : `${workers(alive)} match, and none is free: ${why}; ${aheadText(place)}`
+          ? `The only ${live}worker that matches ${why.replace(/^1 /, "")}; ${aheadText(place)}${rest}`
+          : `${alive} ${live}workers match, and none is free: ${why}; ${aheadText(place)}${rest}`
       )
     }
     case "later":

@@ -88,8 +88,8 @@ describe("Explanation", () => {
       ahead: 1,
       ahead_at_least: true,
       summary:
-        "5 workers match, and none is free: 2 are full, 1 is paused, 1 is draining, 1 has an unhealthy connector; " +
-        "at least 1 job goes before it.",
+        "5 live workers match, and none is free: 2 are full, 1 is paused, 1 is draining, 1 has an unhealthy connector; " +
+        "at least 1 job goes before it; 1 more that would match is offline.",
       hints: [
         "2 workers that could take it are full with 4 jobs: wait, add workers, or raise their capacity",
         "1 worker that matches is paused: muster workers resume w-3",
@@ -117,6 +117,16 @@ describe("Explanation", () => {
     const one = explain({ fleet: [{ ids: ["w-1"], standing: "draining" }] })
     assert.strictEqual(one.summary, "The only worker that matches is draining; no job goes before it.")
     assert.deepStrictEqual(one.hints, ["the only worker that matches is draining: muster workers resume w-1"])
+    const left = explain({
+      fleet: [
+        { ids: ["w-1"], standing: "draining" },
+        { ids: ["w-2", "w-3"], status: "offline" }
+      ]
+    })
+    assert.strictEqual(
+      left.summary,
+      "The only live worker that matches is draining; no job goes before it; 2 more that would match are offline."
+    )
   })
 
   it("an unhealthy connector is never nobody", () => {
