@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -8,6 +9,8 @@ const alias = [{ find: /^@muster\/([^/]+)\/(.+)$/, replacement: `${packages}$1/s
 
 export default defineConfig({
   test: {
+    // Most of them wait for servers and processes most of the time.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         resolve: { alias },
