@@ -57,6 +57,9 @@ const stopWithin = Duration.seconds(3)
 const latestLooked = 50
 
 /** A prompt of this job at the server. */
+/** Makes a part of an uninterruptible effect interruptible again. */
+type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 interface Sent {
   /** Its id there: builds before July 2025 choose it themselves. */
   readonly prompt_id: string
@@ -152,8 +155,12 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
-  /** Follows a prompt to its end, and stops it when that is not waited for. */
+  /**
+   * Follows a prompt to its end, and stops it when that is not waited for. Runs uninterruptibly but for what `restore`
+   * lets go: no interruption may fall between hearing of a prompt and being ready to stop it.
+   */
   const follow = Effect.fnUntraced(function* (
+    restore: Restore,
     sent: Sent,
     payload: Payload,
     job: ConnectorJob,
@@ -161,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
     report: (progress: Progress) => Effect.Effect<void>
   ) {
     const progress = GraphProgress.make(payload.workflow)
-    const outputs = yield* PromptWatch.untilDone({
+    const done = PromptWatch.untilDone({
       ...settings,
       server,
       liveness,
@@ -170,16 +177,21 @@ export const make = Effect.fnUntraced(function* (
       progress,
       report,
       fromBeginning: sent.isNew
-    }).pipe(Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent))))
-    const saved = yield* PromptOutputs.save({
-      server,
-      job,
-      workflow: payload.workflow,
-      outputs,
-      save: payload.save_assets !== false,
-      temporary: payload.save_temporary,
-      report: (done, of) => report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
     })
+    const outputs = yield* restore(done).pipe(
+      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent)))
+    )
+    const saved = yield* restore(
+      PromptOutputs.save({
+        server,
+        job,
+        workflow: payload.workflow,
+        outputs,
+        save: payload.save_assets !== false,
+        temporary: payload.save_temporary,
+        report: (done, of) => report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
+      })
+    )
     yield* report({ percent: 100, message: "done" })
     return {
       prompt_id: sent.prompt_id,
@@ -204,7 +216,9 @@ export const make = Effect.fnUntraced(function* (
       const isOwn = sent.client_id === PromptId.ofAttempt(job, job.attempt)
       const socket = isOwn ? own : yield* server.socket(sent.client_id)
       const following = yield* socket.follow(ComfyServer.topic, { whenFull: "forget" })
-      return yield* follow(sent, payload, job, following, report).pipe(Effect.asSome)
+      return yield* Effect.uninterruptibleMask((restore) =>
+        Effect.asSome(follow(restore, sent, payload, job, following, report))
+      )
     },
     Effect.scoped,
     Effect.catchTag("FileLost", () => Effect.succeedNone),
@@ -227,7 +241,7 @@ export const make = Effect.fnUntraced(function* (
     yield* socket.ready
     // What was taken on is always known, so that it can be stopped.
     return yield* Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(send(workflow, id), (sent) => restore(follow(sent, payload, job, following, report)))
+      Effect.flatMap(send(workflow, id), (sent) => follow(restore, sent, payload, job, following, report))
     )
   })
 
