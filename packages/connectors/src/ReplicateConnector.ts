@@ -109,7 +109,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
       const told = report({ percent: farthest, message: prediction.status })
       return Effect.as(prediction.status === "processing" ? told : Effect.void, ending(prediction))
     }
-    const watch = (submitted: Prediction) => {
+    const watch = (submitted: Prediction, restore: Polling.Restore) => {
       const again = service.json(get(`/predictions/${submitted.id}`), Prediction)
       let next: typeof again = Effect.succeed(submitted)
       return Polling.untilDone({
@@ -120,7 +120,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
         }),
         every: Duration.millis(settings.REPLICATE_POLL_INTERVAL_MS),
         cancel: service.bytes(post(`/predictions/${submitted.id}/cancel`)),
-        what: "the prediction"
+        what: "the prediction",
+        restore
       })
     }
     const done = yield* Polling.submitAndPoll(submit(payload), watch)

@@ -112,12 +112,13 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
       return Effect.as(report(progress), ending(run))
     }
     const submit = service.json(HttpClientRequest.bodyJsonUnsafe(post("/run"), request), Run)
-    const done = yield* Polling.submitAndPoll(submit, ({ id }) =>
+    const done = yield* Polling.submitAndPoll(submit, ({ id }, restore) =>
       Polling.untilDone({
         ask: Effect.flatMap(service.json(get(`/status/${id}`), Run), look),
         every: Duration.millis(settings.RUNPOD_POLL_INTERVAL_MS),
         cancel: service.bytes(post(`/cancel/${id}`)),
-        what: "the run"
+        what: "the run",
+        restore
       })
     )
     const saved =

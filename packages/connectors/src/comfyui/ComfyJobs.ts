@@ -6,6 +6,7 @@ import type { ConnectorJob, ConnectorServices, RunningConnector } from "@muster/
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Exit, Option, type Redacted, Schema } from "effect"
+import type * as Polling from "../protocol/Polling.ts"
 import * as Settings from "../Settings.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
 import { type Entry, type Past, type Queue, Workflow } from "./ComfyMessages.ts"
@@ -57,9 +58,6 @@ const stopWithin = Duration.seconds(3)
 const latestLooked = 50
 
 /** A prompt of this job at the server. */
-/** Makes a part of an uninterruptible effect interruptible again. */
-type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
 interface Sent {
   /** Its id there: builds before July 2025 choose it themselves. */
   readonly prompt_id: string
@@ -160,7 +158,7 @@ export const make = Effect.fnUntraced(function* (
    * lets go: no interruption may fall between hearing of a prompt and being ready to stop it.
    */
   const follow = Effect.fnUntraced(function* (
-    restore: Restore,
+    restore: Polling.Restore,
     sent: Sent,
     payload: Payload,
     job: ConnectorJob,

@@ -31,7 +31,7 @@ export const make = <E, R, E2>(
       const told = options.report({ percent: 0, message: `response ${answer.id}: ${answer.status ?? "done"}` })
       return Effect.as(told, ending(answer, DateTime.makeUnsafe(now)))
     })
-  const watch = (submitted: ResponseAnswer) => {
+  const watch = (submitted: ResponseAnswer, restore: Polling.Restore) => {
     let isFirst = true
     return Polling.untilDone({
       ask: Effect.suspend(() => {
@@ -42,12 +42,13 @@ export const make = <E, R, E2>(
       every: options.every,
       tries: options.tries,
       cancel: options.cancel(submitted.id),
-      what: `response ${submitted.id}`
+      what: `response ${submitted.id}`,
+      restore
     })
   }
   return Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(options.submit, (submitted) =>
-      restore(watch(submitted)).pipe(Effect.tapError(options.told), Effect.mapError(afterwards))
+      watch(submitted, restore).pipe(Effect.tapError(options.told), Effect.mapError(afterwards))
     )
   )
 }

@@ -10,6 +10,9 @@ const patience = Duration.minutes(5)
 
 const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavailable", "Timeout", "RateLimited"])
 
+/** Makes a part of an uninterruptible effect interruptible again. */
+export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /** How the work ended; none while it goes on. */
 export type Looked<A> = Option.Option<Effect.Effect<A, ConnectorFailure>>
 
@@ -24,8 +27,11 @@ export const untilDone = <A, R, R2>(options: {
   readonly tries?: number | undefined
   readonly cancel: Effect.Effect<unknown, unknown, R2>
   readonly what: string
+  /** Makes the waiting interruptible where this runs uninterruptibly: see `submitAndPoll`. */
+  readonly restore?: Restore | undefined
 }): Effect.Effect<A, ConnectorFailure, R | R2> => {
-  const watch = Effect.gen(function* () {
+  const { restore = (self) => self } = options
+  const asking = Effect.gen(function* () {
     let unheardSince: number | undefined
     for (let asked = 0; options.tries === undefined || asked < options.tries; asked++) {
       if (asked > 0) yield* Effect.sleep(options.every)
@@ -44,7 +50,8 @@ export const untilDone = <A, R, R2>(options: {
       kind: "Timeout",
       message: `${options.what} was not done after ${options.tries} looks, ${Duration.format(options.every)} apart`
     })
-  }).pipe(
+  })
+  const watch = restore(asking).pipe(
     Effect.onExit((exit) =>
       Exit.isSuccess(exit)
         ? Effect.void
@@ -56,10 +63,10 @@ export const untilDone = <A, R, R2>(options: {
 
 /**
  * Submits work and watches it. The submit itself is not interrupted, so that what was taken on is always known and can
- * be cancelled.
+ * be cancelled: `watch` hands `restore` on to `untilDone`, so that no interruption falls between the two.
  */
 export const submitAndPoll = <T, A, R, R2>(
   submit: Effect.Effect<T, ConnectorFailure, R>,
-  watch: (taken: T) => Effect.Effect<A, ConnectorFailure, R2>
+  watch: (taken: T, restore: Restore) => Effect.Effect<A, ConnectorFailure, R2>
 ): Effect.Effect<A, ConnectorFailure, R | R2> =>
-  Effect.uninterruptibleMask((restore) => Effect.flatMap(submit, (taken) => restore(watch(taken))))
+  Effect.uninterruptibleMask((restore) => Effect.flatMap(submit, (taken) => watch(taken, restore)))
