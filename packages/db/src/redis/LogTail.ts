@@ -40,7 +40,9 @@ export const make = Effect.fnUntraced(function* (redis: Redis["Service"], queue:
       for (const waiter of waiting) Deferred.doneUnsafe(waiter.news, Effect.asVoid(found))
       waiting.clear()
     }
-  }).pipe(Effect.ensuring(Effect.sync(() => void (lookingBehind = undefined))))
+    // In the same step as the last glance at those who wait: who comes later begins a look of their own.
+    lookingBehind = undefined
+  })
 
   /** Ends when there may be something behind an entry, and after a few seconds anyway. */
   const behind = (entry: string): Effect.Effect<void, RedisFailure> =>
