@@ -59,6 +59,8 @@ export const graphOf = (version: Recording.Version, scenario: string, nth = 0): 
   return prompt.graph
 }
 
+const isInterruption = ({ message }: Recording.Happening) => message?.type === "execution_interrupted"
+
 /** The first file in a multipart body. */
 const uploaded = (raw: Buffer) => {
   const head = raw.subarray(0, raw.indexOf("\r\n\r\n")).toString("latin1")
@@ -155,7 +157,7 @@ export const comfyDouble = (options: Options) =>
 
     const interrupt = (prompt: Prompt) => {
       const { recorded } = prompt
-      const told = recorded.happenings.find(({ message }) => message?.type === "execution_interrupted")?.message
+      const told = recorded.happenings.find(isInterruption)?.message
       const of = recorded.graph[prompt.node ?? ""] as { class_type?: string } | undefined
       const message = told ?? {
         type: "execution_interrupted",
@@ -177,14 +179,15 @@ export const comfyDouble = (options: Options) =>
       const { happenings, past: record } = prompt.recorded
       const happening = happenings[nth]
       const isLast = happening === undefined
-      // Nobody listened when it was recorded, but it ended; or the recording breaks off and it runs on and on.
+      // Nobody listened when it was recorded, but it ended; or it was interrupted then, and now runs on and on.
       const wait = isLast ? 30 : Math.max(0, happening.at - at)
       later(wait / speed, () => {
         if (life !== ours || running !== prompt) return
         const type = happening?.message?.type
         const reports = isLast || type === "progress" || type === "executing" || type === "execution_interrupted"
         if (prompt.isInterrupted && reports) return void interrupt(prompt)
-        if (type === "execution_interrupted" || (isLast && record === undefined)) {
+        const endsByItself = record !== undefined && !happenings.some(isInterruption)
+        if (type === "execution_interrupted" || (isLast && !endsByItself)) {
           return void play(prompt, happenings.length, at)
         }
         if (isLast) {
