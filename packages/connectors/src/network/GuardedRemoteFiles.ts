@@ -1,7 +1,7 @@
 /** Files that jobs and services name by URL, fetched without reaching what must not be reached. */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { type RemoteFile, RemoteFiles } from "@muster/core/connector/RemoteFiles"
-import { Duration, Effect, Layer, Stream } from "effect"
+import { Clock, Duration, Effect, Layer, Stream } from "effect"
 import { type HttpClient, HttpClientRequest } from "effect/http"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
 import * as AddressPolicy from "./AddressPolicy.ts"
@@ -11,6 +11,8 @@ const mostRedirects = 5
 const answerWithin = Duration.seconds(30)
 /** Between two parts of a file. */
 const partWithin = Duration.minutes(1)
+/** From the first part to the last: a host that gives a byte a minute holds up whoever waits for it. */
+const wholeWithin = Duration.hours(1)
 
 const invalid = (message: string) => new ConnectorFailure({ kind: "InvalidPayload", message })
 
@@ -25,23 +27,34 @@ const isRefusal = (error: unknown, depth = 0): boolean =>
     isRefusal((error as { cause?: unknown }).cause, depth + 1) ||
     isRefusal((error as { reason?: unknown }).reason, depth + 1))
 
-/** Fails once more than `maxBytes` have come. */
+/** Fails once more than `maxBytes` have come, or it takes too long. */
 const bounded = (content: Stream.Stream<Uint8Array, ConnectorFailure>, maxBytes: number, name: string) =>
-  Stream.suspend(() => {
-    let size = 0
-    return Stream.mapEffect(content, (bytes) => {
-      size += bytes.length
-      return size <= maxBytes ? Effect.succeed(bytes) : Effect.fail(invalid(`${name} is larger than ${maxBytes} bytes`))
+  Stream.unwrap(
+    Effect.map(Clock.currentTimeMillis, (begun) => {
+      let size = 0
+      return Stream.mapEffect(content, (bytes) => {
+        size += bytes.length
+        if (size > maxBytes) return Effect.fail(invalid(`${name} is larger than ${maxBytes} bytes`))
+        return Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          now - begun <= Duration.toMillis(wholeWithin)
+            ? Effect.succeed(bytes)
+            : Effect.fail(new ConnectorFailure({ kind: "Timeout", message: `${name} is too slow` }))
+        )
+      })
     })
-  })
+  )
+
+/** In two looks, each of one class of characters: a pattern that could match in several ways takes hours on a long text. */
+const isBase64 = (text: string): boolean => {
+  const end = text.indexOf("=")
+  return !/[^A-Za-z0-9+/=_\s-]/.test(text) && (end === -1 || !/[^=\s]/.test(text.slice(end)))
+}
 
 /** `data:image/png;base64,…` */
 const inline = (url: string, maxBytes: number): Effect.Effect<RemoteFile, ConnectorFailure> => {
   const [, type = "", base64, text = ""] = /^data:([^,;]*)(?:;[^,;]*)*?(;base64)?,(.*)$/s.exec(url) ?? []
   if (text.length > maxBytes * 1.4 + 4) return Effect.fail(invalid(`the data URL is larger than ${maxBytes} bytes`))
-  if (base64 !== undefined && !/^[A-Za-z0-9+/_\s-]*={0,2}\s*$/.test(text)) {
-    return Effect.fail(invalid("the data URL is not base64"))
-  }
+  if (base64 !== undefined && !isBase64(text)) return Effect.fail(invalid("the data URL is not base64"))
   return Effect.try({
     try: () =>
       Buffer.from(base64 === undefined ? decodeURIComponent(text) : text, base64 === undefined ? "utf8" : "base64"),
