@@ -202,9 +202,9 @@ for (const version of versions) {
       })
     )
 
-    live("what an earlier attempt finished is not made again", () =>
+    live("what an earlier attempt finished is not made again, nor waited for", () =>
       Effect.gen(function* () {
-        const { double, start } = yield* ready()
+        const { double, start } = yield* ready({ COMFYUI_SILENCE_SECONDS: "60" })
         const job = jobOf(graph("01-simple"))
         const first = yield* start(job)
         const second = yield* start({ ...job, attempt: 2 })

@@ -177,7 +177,8 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
 
   const silentFor = Duration.toMillis(silence)
   const retryFor = Math.min(silentFor, 1_000)
-  let lookAt = (yield* Clock.currentTimeMillis) + silentFor
+  // What an earlier try sent may be done already, and then nothing more is told of it.
+  let lookAt = (yield* Clock.currentTimeMillis) + (watched.fromBeginning ? silentFor : 0)
   for (;;) {
     const now = yield* Clock.currentTimeMillis
     const wait = Duration.millis(Math.max(0, lookAt - now))
