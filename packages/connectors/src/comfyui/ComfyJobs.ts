@@ -3,10 +3,10 @@
  * whether an earlier attempt, or itself before the worker died, has sent one that runs or is done, and goes on with that.
  */
 import type { ConnectorJob, ConnectorServices, RunningConnector } from "@muster/core/connector/Connector"
-import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Exit, Option, type Redacted, Schema } from "effect"
-import type * as Polling from "../protocol/Polling.ts"
+import * as Polling from "../protocol/Polling.ts"
 import * as Settings from "../Settings.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
 import { type Entry, type Past, type Queue, Workflow } from "./ComfyMessages.ts"
@@ -54,6 +54,8 @@ export interface ComfySettings {
 
 /** How long a server is given to hear that a prompt is not wanted any more. */
 const stopWithin = Duration.seconds(3)
+/** Answers to a prompt that say for certain that it was not taken. */
+const refusals: ReadonlySet<FailureKind> = new Set<FailureKind>(["InvalidPayload", "Unauthorized", "RateLimited"])
 /** Records that are searched at a server which gives prompts ids of its own. */
 const latestLooked = 50
 
@@ -122,8 +124,7 @@ export const make = Effect.fnUntraced(function* (
   const findEarlier = (ids: ReadonlyArray<string>) =>
     find(ids, (past) => Effect.map(Effect.exit(PromptWatch.ofPast(past)), Exit.isSuccess), ids.length > 1)
 
-  const stop = ({ prompt_id }: Sent) =>
-    server.stop(prompt_id).pipe(Effect.timeout(stopWithin), Effect.ignore({ log: "Debug" }))
+  const stop = (prompt_ids: ReadonlyArray<string>) => Polling.insist(server.stop(prompt_ids), stopWithin)
 
   /** Sends a prompt and gives what became of sending it. Not interrupted, so that what was taken can be stopped. */
   const send = Effect.fnUntraced(function* (workflow: Workflow, id: string) {
@@ -137,11 +138,11 @@ export const make = Effect.fnUntraced(function* (
     )
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.catch(submitted, (failure) => {
-        if (failure.kind !== "ServiceUnavailable" && failure.kind !== "Timeout") return Effect.fail(failure)
+        if (refusals.has(failure.kind)) return Effect.fail(failure)
         // It may have been taken all the same: nothing is given up, or sent again, without looking.
         return restore(find([id], () => Effect.succeed(true), true)).pipe(
           Effect.mapError(() => failure),
-          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent))),
+          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop([id]))),
           Effect.flatMap(
             Option.match({
               onNone: () => Effect.fail(failure),
@@ -177,7 +178,7 @@ export const make = Effect.fnUntraced(function* (
       fromBeginning: sent.isNew
     })
     const outputs = yield* restore(done).pipe(
-      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent)))
+      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop([sent.prompt_id])))
     )
     const saved = yield* restore(
       PromptOutputs.save({
@@ -201,9 +202,10 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  /** Goes on with a prompt of an earlier try; none when it came to nothing. */
+  /** Goes on with a prompt of an earlier try; none when it came to nothing. Interruptible as `follow` is. */
   const adopt = Effect.fnUntraced(
     function* (
+      restore: Polling.Restore,
       sent: Sent,
       payload: Payload,
       job: ConnectorJob,
@@ -214,9 +216,8 @@ export const make = Effect.fnUntraced(function* (
       const isOwn = sent.client_id === PromptId.ofAttempt(job, job.attempt)
       const socket = isOwn ? own : yield* server.socket(sent.client_id)
       const following = yield* socket.follow(ComfyServer.topic, { whenFull: "forget" })
-      return yield* Effect.uninterruptibleMask((restore) =>
-        Effect.asSome(follow(restore, sent, payload, job, following, report))
-      )
+      yield* Effect.logInfo(`goes on with prompt ${sent.prompt_id} of an earlier try`)
+      return yield* Effect.asSome(follow(restore, sent, payload, job, following, report))
     },
     Effect.scoped,
     Effect.catchTag("FileLost", () => Effect.succeedNone),
@@ -249,14 +250,19 @@ export const make = Effect.fnUntraced(function* (
     yield* liveness.check
     const ids = PromptId.ofAttempts(job)
     const socket = yield* server.socket(ids[0] ?? "")
-    const found = yield* findEarlier(ids)
-    if (Option.isSome(found)) {
-      yield* Effect.logInfo(`goes on with prompt ${found.value.prompt_id} of an earlier try`)
-      const result = yield* adopt(found.value, payload, job, socket, report)
-      if (Option.isSome(result)) return result.value
-      // Its record must not be taken for that of the prompt which is sent now.
-      if (found.value.prompt_id === ids[0]) yield* server.forget(found.value.prompt_id)
-    }
+    const [found, result] = yield* Effect.uninterruptibleMask(
+      Effect.fnUntraced(function* (restore) {
+        // What an earlier try left is not wanted any more, either, found or not.
+        const found = yield* Effect.onInterrupt(restore(findEarlier(ids)), () =>
+          ids.length > 1 ? stop(ids) : Effect.void
+        )
+        if (Option.isNone(found)) return [undefined, Option.none()] as const
+        return [found.value, yield* adopt(restore, found.value, payload, job, socket, report)] as const
+      })
+    )
+    if (Option.isSome(result)) return result.value
+    // Its record must not be taken for that of the prompt which is sent now.
+    if (found !== undefined && found.prompt_id === ids[0]) yield* server.forget(found.prompt_id)
     return yield* Effect.catchTag(fresh(payload, job, socket, report), "FileLost", (error) =>
       Effect.fail(new ConnectorFailure({ kind: "ServiceUnavailable", message: error.message }))
     )

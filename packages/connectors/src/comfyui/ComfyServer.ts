@@ -36,8 +36,8 @@ export interface ComfyServer {
   /** The latest records, by prompt id. */
   readonly latest: (most: number) => Effect.Effect<Readonly<Record<string, Messages.Past>>, ConnectorFailure>
   readonly forget: (prompt_id: string) => Effect.Effect<void, ConnectorFailure>
-  /** Stops a prompt, waiting or running, and no other. */
-  readonly stop: (prompt_id: string) => Effect.Effect<void, ConnectorFailure>
+  /** Stops prompts, waiting or running, and no others. */
+  readonly stop: (prompt_ids: ReadonlyArray<string>) => Effect.Effect<void, ConnectorFailure>
   /** Gives an input to the server; gives its name there. */
   readonly upload: (name: string, content: Uint8Array, type: string) => Effect.Effect<string, ConnectorFailure>
   /** A file that a prompt made, or none when it is there no more. */
@@ -103,13 +103,13 @@ export const make = Effect.fnUntraced(function* (
 
     forget: (prompt_id) => Effect.asVoid(service.bytes(post("/history", { delete: [prompt_id] }))),
 
-    stop: Effect.fnUntraced(function* (prompt_id) {
+    stop: Effect.fnUntraced(function* (prompt_ids) {
       // Waiting ones are taken out first: then what is not running now never will.
-      yield* service.bytes(post("/queue", { delete: [prompt_id] }))
+      yield* service.bytes(post("/queue", { delete: prompt_ids }))
       const { queue_running } = yield* queue
       // Builds before September 2025 do not read the id and stop whatever runs.
-      if (!queue_running.some(([, id]) => id === prompt_id)) return
-      yield* service.bytes(post("/interrupt", { prompt_id }))
+      const running = queue_running.flatMap(([, id]) => (prompt_ids.includes(id) ? [id] : []))
+      yield* Effect.forEach(running, (prompt_id) => service.bytes(post("/interrupt", { prompt_id })), { discard: true })
     }),
 
     upload: Effect.fnUntraced(function* (file_name, content, type) {

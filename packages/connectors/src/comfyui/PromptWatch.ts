@@ -3,9 +3,10 @@
  * or said twice. The socket tells how far it is and when to look; what became of it is read from the history, which is
  * written before the end is told. Only when the history has lost it the events are believed.
  */
-import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
+import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Clock, Duration, Effect, Option, Schedule, Schema } from "effect"
+import * as Polling from "../protocol/Polling.ts"
 import type { Following } from "../protocol/WebSocketService.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
 import { type Message, type NodeOutput, type Past, ExecutionError } from "./ComfyMessages.ts"
@@ -30,9 +31,6 @@ export interface Watched {
   /** Whether every event since the prompt was sent can have been heard. */
   readonly fromBeginning: boolean
 }
-
-/** Failures of looking that may pass while the prompt goes on. */
-const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavailable", "Timeout", "RateLimited"])
 
 /** How the history may lag behind the event that speaks of it, behind a proxy for example. */
 const shortly = Schedule.exponential("50 millis")
@@ -166,7 +164,7 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
         Effect.fnUntraced(function* (failure): Effect.fn.Return<Option.Option<A>, ConnectorFailure> {
           // Answered by a server that is there, but stuck.
           yield* liveness.check
-          if (!passing.has(failure.kind)) return yield* failure
+          if (!Polling.mayPass(failure)) return yield* failure
           const now = yield* Clock.currentTimeMillis
           unreachableSince ??= now
           if (now - unreachableSince >= Duration.toMillis(watched.patience)) return yield* failure

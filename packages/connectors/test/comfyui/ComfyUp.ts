@@ -51,6 +51,6 @@ export const up = (options: Options, over: Readonly<Record<string, string>> = {}
   })
 
 export const live = <A, E>(title: string, body: () => Effect.Effect<A, E, Effect.Services<ReturnType<typeof up>>>) =>
-  it.live(title, () => body().pipe(Effect.scoped, Effect.provide(services)), 30_000)
+  it.live(title, () => body().pipe(Effect.scoped, Effect.provide(services)))
 
 export const versions = ["v0.8.0", "v0.3.64", "2024-06"] as const

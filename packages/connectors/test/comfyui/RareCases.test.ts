@@ -210,6 +210,83 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
     })
   )
 
+  live("a prompt of whose answer only the half came is looked for, and followed", () =>
+    Effect.gen(function* () {
+      const { double, run } = yield* ready(
+        {},
+        { answer: (path) => ({ delay_ms: 0, ...(path === "/prompt" ? { breaks: "within" } : {}) }) }
+      )
+      assert.strictEqual((yield* run(graph("01-simple"))).assets.length, 1)
+      assert.strictEqual(double.posted.length, 1)
+    })
+  )
+
+  live("an answer that makes no sense while it runs does not end it", () =>
+    Effect.gen(function* () {
+      let isSent = false
+      let strange = 0
+      const { double, run } = yield* ready(
+        { COMFYUI_SILENCE_SECONDS: "0.05" },
+        {
+          message: () => [],
+          answer: (path) => {
+            const isStrange = path === "/queue" && isSent && strange < 3
+            if (isStrange) strange++
+            isSent ||= path === "/prompt"
+            return { delay_ms: 0, ...(isStrange ? { breaks: "html" } : {}) }
+          }
+        }
+      )
+      assert.strictEqual((yield* run(graph("04-progress"))).assets.length, 1)
+      assert.deepStrictEqual([strange, double.posted.length], [3, 1])
+    })
+  )
+
+  live("a prompt that is not wanted any more is stopped, although the first tries to say so fail", () =>
+    Effect.gen(function* () {
+      let isStopping = false
+      let failures = 0
+      const { double, start } = yield* ready(
+        {},
+        {
+          answer: (path) => {
+            const fails = (path === "/interrupt" || path === "/queue") && isStopping && failures < 2
+            if (fails) failures++
+            return { delay_ms: 0, ...(fails ? { breaks: "before" } : {}) }
+          }
+        }
+      )
+      const fiber = yield* Effect.forkChild(start(jobOf(graph("16-interrupt"))))
+      yield* eventually("it runs", () => double.queue().running !== undefined)
+      isStopping = true
+      yield* Fiber.interrupt(fiber)
+      assert.isAbove(failures, 0)
+      yield* eventually("it is stopped", () => double.running() === 0)
+    })
+  )
+
+  live("a job that is not wanted any more while its earlier prompt is looked for leaves none behind", () =>
+    Effect.gen(function* () {
+      let isLooking = false
+      const { double, start } = yield* ready(
+        {},
+        { answer: (path) => ({ delay_ms: isLooking && path.startsWith("/history") ? 500 : 0 }) }
+      )
+      const job = jobOf(graph("16-interrupt"))
+      // Dies without a word: nothing is stopped at the server.
+      const dead = yield* Effect.forkDetach(start(job))
+      yield* eventually("it runs", () => double.queue().running !== undefined)
+      const before = double.requests.length
+      isLooking = true
+      const fiber = yield* Effect.forkChild(start({ ...job, attempt: 2 }))
+      yield* eventually("it looks", () => double.requests.slice(before).some((path) => path.includes("/history")))
+      yield* Fiber.interrupt(fiber)
+      yield* eventually("it is stopped", () => double.running() === 0)
+      assert.strictEqual(double.posted.length, 1)
+      yield* Fiber.interrupt(dead)
+    })
+  )
+
   live("what it offers is read from the server", () =>
     Effect.gen(function* () {
       const { running } = yield* ready()

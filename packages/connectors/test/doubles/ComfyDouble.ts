@@ -12,12 +12,15 @@ import { WebSocket, WebSocketServer } from "ws"
 import * as Recording from "./ComfyRecording.ts"
 import { hurtableServer, json } from "./HurtableServer.ts"
 
+/** Broken off before or after a request was heeded, or in the middle of the answer; or answered by a page of a proxy. */
+export type Breaks = "before" | "after" | "within" | "html"
+
 /** What may befall a message or an answer on its way; the double itself loses nothing. */
 export interface Faults {
   /** The delays after which a message arrives: none is lost, two comes twice. */
   readonly message?: (message: { readonly type: string }) => ReadonlyArray<number>
-  /** How a request is answered: late, or broken off before or after it was heeded. */
-  readonly answer?: (path: string) => { readonly delay_ms: number; readonly breaks?: "before" | "after" }
+  /** How a request is answered: late, or in some bad way. */
+  readonly answer?: (path: string) => { readonly delay_ms: number; readonly breaks?: Breaks }
   /** Whether the record of an ended prompt is not shown this time. */
   readonly hidesPast?: () => boolean
 }
@@ -60,6 +63,14 @@ export const graphOf = (version: Recording.Version, scenario: string, nth = 0): 
 }
 
 const isInterruption = ({ message }: Recording.Happening) => message?.type === "execution_interrupted"
+
+/** Half of the answer goes out, and the connection is cut. */
+const breakWithin = (response: ServerResponse) => {
+  response.end = ((said: string) => {
+    response.write(said.slice(0, said.length / 2), () => response.destroy())
+    return response
+  }) as ServerResponse["end"]
+}
 
 /** The first file in a multipart body. */
 const uploaded = (raw: Buffer) => {
@@ -340,7 +351,9 @@ export const comfyDouble = (options: Options) =>
       if (authorization !== undefined && request.headers.authorization !== authorization)
         return void json(response, 401, {})
       const { breaks, delay_ms } = faults.answer?.(request.url ?? "") ?? { delay_ms: 0 }
-      if (breaks !== undefined) request.socket.destroy()
+      if (breaks === "html") return void response.writeHead(200, { "content-type": "text/html" }).end("<html>")
+      if (breaks === "within") breakWithin(response)
+      else if (breaks !== undefined) request.socket.destroy()
       if (breaks === "before") return
       if (delay_ms === 0) route(request, response, text, raw)
       else later(delay_ms, () => route(request, response, text, raw))
