@@ -221,6 +221,15 @@ describe("OpenAIText2ImgConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("an image that has come is kept although its stream breaks after it", () =>
+    Effect.gen(function* () {
+      const payload = { prompt: "a cat, cut at the end", model: "gpt-image-2" }
+      const { double, result } = yield* run(connector, payload, { before: on("/responses", unsupported) })
+      const { approach, assets } = decode(yield* Effect.fromResult(result))
+      assert.deepStrictEqual([approach, assets.length, double.paid.length], ["stream", 1, 1])
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("not done after so many looks, it is cancelled", () =>
     Effect.gen(function* () {
       const { double, result } = yield* run(

@@ -101,13 +101,24 @@ describe("OpenAITextConnector", () => {
     )
   }
 
+  for (const what of ["cut at the end", "quiet at the end"]) {
+    it.live(`an answer that is whole and then ${what} is the answer: it is paid for`, () =>
+      Effect.gen(function* () {
+        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] })
+        const answer = (yield* Effect.fromResult(result)) as { text: string; usage: unknown }
+        assert.deepStrictEqual([answer.text, answer.usage], ["one two three", null])
+        assert.strictEqual(double.paid.length, 1)
+      }).pipe(Effect.scoped, Effect.provide(services))
+    )
+  }
+
   it.live("names what is wrong in a payload, and sends nothing", () =>
     Effect.gen(function* () {
       const { double, result } = yield* run(connector, { messages: [{ role: "nobody" }], temprature: 1 })
       const failure = yield* Effect.flip(Effect.fromResult(result))
       assert.strictEqual(failure.kind, "InvalidPayload")
-      assert.include(failure.message, '["messages"][0]["role"]')
-      assert.include(failure.message, '["temprature"]')
+      assert.include(failure.message, "messages[0].role: ")
+      assert.include(failure.message, "temprature: ")
       assert.strictEqual(double.asked.length, 0)
     }).pipe(Effect.scoped, Effect.provide(services))
   )

@@ -155,6 +155,11 @@ export const ask = Effect.fnUntraced(function* (
     })
   }).pipe(
     Effect.mapError(({ failure }) => failure),
+    // The answer is whole, and paid for: what went wrong after it costs at most the count of tokens.
+    Effect.catchIf(
+      () => gathered.finishReason !== undefined,
+      ({ message }) => Effect.logDebug(`after the end of an answer: ${message}`)
+    ),
     Effect.ensuring(Effect.suspend(() => TokenUsage.record(connector, gathered.usage)))
   )
   return yield* answerOf(gathered)

@@ -136,7 +136,13 @@ const streamed =
         message: `partial image ${partial} of ${settings.partialImages}`
       })
     })
-    return Effect.flatMap(hear, () =>
+    // An image that has come is whole, and paid for, whatever goes wrong after it.
+    const heard = Effect.catchIf(
+      hear,
+      () => made !== undefined,
+      ({ failure }) => Effect.logDebug(`after an image: ${failure.message}`)
+    )
+    return Effect.flatMap(heard, () =>
       made === undefined ? Effect.fail(ofProtocol("OpenAI's stream ended without an image")) : Effect.succeed(made)
     )
   }
