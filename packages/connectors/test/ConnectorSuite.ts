@@ -83,7 +83,7 @@ export const acquire = (connector: Connector, environment: Readonly<Record<strin
 export const eventually = (what: string, holds: () => boolean) =>
   Effect.suspend(() => (holds() ? Effect.void : Effect.fail(what))).pipe(
     Effect.retry(Schedule.spaced("5 millis")),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error(`never: ${what}`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`never: ${what}`)) })
   )
 
 const kindOfHurt: Record<Hurt, ReadonlyArray<FailureKind>> = {

@@ -18,7 +18,7 @@ const eventually = <A>(holds: (families: ReturnType<typeof parse>) => A | undefi
   scrape.pipe(
     Effect.map(holds),
     Effect.repeat({ until: (found) => found !== undefined, schedule: Schedule.spaced("100 millis") }),
-    Effect.timeout("10 seconds"),
+    Effect.timeout("60 seconds"),
     Effect.orDie
   )
 

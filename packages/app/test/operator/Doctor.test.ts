@@ -112,7 +112,7 @@ describe("muster doctor", () => {
         assert.strictEqual(wrong.code, 1)
         assert.match(line(wrong, "server")?.detail ?? "", /no Muster server/)
       }).pipe(Effect.scoped),
-    30_000
+    120_000
   )
 
   it.live(
@@ -148,7 +148,7 @@ describe("muster doctor", () => {
         assert.strictEqual(hanging.code, 1)
         assert.match(line(hanging, "server")?.detail ?? "", /no answer within 3s/)
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.live(
@@ -182,7 +182,7 @@ describe("muster doctor", () => {
           assert.notInclude(ended.stdout + ended.stderr, secret)
         }
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -200,7 +200,7 @@ describe("muster doctor", () => {
         assert.deepInclude(line(ended, "redis.connection"), { verdict: "error", detail: "Redis cannot be reached" })
         assert.strictEqual(ended.stderr, "")
       }),
-    30_000
+    120_000
   )
 })
 

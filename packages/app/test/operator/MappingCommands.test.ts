@@ -96,7 +96,7 @@ describe("a start with a mapping that is wrong", () => {
           { concurrency: 3 }
         )
       }),
-    20_000
+    120_000
   )
 
   it.live("a worker says which variables are missing, before it registers", () =>

@@ -39,7 +39,7 @@ describe("muster simulation", () => {
         const [code] = yield* Effect.promise(() => once(child, "close"))
         assert.strictEqual(code, 0)
       }).pipe(Effect.scoped),
-    20_000
+    120_000
   )
 
   it.live(
@@ -54,6 +54,6 @@ describe("muster simulation", () => {
         assert.deepStrictEqual(JSON.parse(String((message as MessageEvent).data)), { type: "pong", id: "p" })
         socket.close()
       }).pipe(Effect.scoped),
-    20_000
+    120_000
   )
 })

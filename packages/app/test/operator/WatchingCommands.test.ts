@@ -30,7 +30,7 @@ const wrote = (stream: Running["stdout"], text: string | RegExp) =>
       until: (said) => (typeof text === "string" ? said.includes(text) : text.test(said)),
       schedule: Schedule.spaced("20 millis")
     }),
-    Effect.timeout("15 seconds"),
+    Effect.timeout("60 seconds"),
     Effect.orDie
   )
 

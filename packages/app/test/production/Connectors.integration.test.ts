@@ -22,8 +22,8 @@ const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: 
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("100 millis") }),
     Effect.timeoutOrElse({
-      duration: "40 seconds",
-      orElse: () => Effect.die(new Error(`${what}: not within 40 s`))
+      duration: "60 seconds",
+      orElse: () => Effect.die(new Error(`${what}: not within 60 s`))
     })
   )
 
@@ -149,5 +149,5 @@ it.live(
         ({ worker }) => worker.unhealthy_job_types.length === 0
       )
     }).pipe(Effect.scoped),
-  90_000
+  180_000
 )

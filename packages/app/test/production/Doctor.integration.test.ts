@@ -31,7 +31,7 @@ const get = (url: string) =>
 const eventually = <A>(what: string, look: Effect.Effect<A>, holds: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("100 millis") }),
-    Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.die(new Error(`${what}: not in time`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not in time`)) })
   )
 
 /** What the doctor says of the server when none is named: whoever works here may have one on the default port. */
@@ -91,7 +91,7 @@ describe("a server and its stores", () => {
         assert.isBelow(valueOf(families, "muster_archive_events_behind_seconds") ?? Infinity, 60)
         assert.isAbove(valueOf(families, "muster_process_resident_memory_bytes") ?? 0, 10_000_000)
       }),
-    90_000
+    180_000
   )
 
   it.live(
@@ -140,7 +140,7 @@ describe("a server and its stores", () => {
         assert.isTrue(parse((yield* metrics).text).has("muster_jobs"))
         yield* postgres.resume
       }),
-    120_000
+    240_000
   )
 
   it.live(
@@ -162,6 +162,6 @@ describe("a server and its stores", () => {
         assert.match(ended.stdout, new RegExp(said, "m"))
         assert.notInclude(ended.stdout, "secret-of-someone")
       }),
-    60_000
+    120_000
   )
 })

@@ -28,7 +28,7 @@ type Explained = typeof Explained.Type
 const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.die(new Error(`${what}: not within 20 s`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not within 60 s`)) })
   )
 
 const production = Effect.gen(function* () {
@@ -140,5 +140,5 @@ it.live(
       yield* eventually("back", send("GET", "/jobs/next/explain"), ({ status }) => status === 200)
       assert.strictEqual((yield* explain("next")).verdict, "offline")
     }).pipe(Effect.scoped),
-  120_000
+  240_000
 )

@@ -28,7 +28,7 @@ const Attempts = Schema.Struct({
 })
 
 /** Looks again until it holds; what happens here takes real time. */
-const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean, seconds = 20) =>
+const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean, seconds = 60) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
     Effect.timeoutOrElse({
@@ -130,7 +130,7 @@ it.live(
       const given_up = all.flat().filter(({ outcome }) => outcome !== "completed")
       assert.isAtLeast(given_up.length, 2 * rounds)
     }).pipe(Effect.scoped),
-  90_000
+  180_000
 )
 
 it.live(
@@ -172,5 +172,5 @@ it.live(
       yield* becomes("next", "completed")
       yield* becomes("next2", "completed")
     }).pipe(Effect.scoped),
-  60_000
+  120_000
 )

@@ -41,7 +41,7 @@ const send = (url: string, method = "GET", body?: unknown): Effect.Effect<Answer
   })
 
 /** Looks again until it holds; what happens here takes real time. */
-const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean, seconds = 20) =>
+const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean, seconds = 60) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
     Effect.timeoutOrElse({
@@ -121,7 +121,7 @@ const workerBecomes = (id: string, status: string) =>
 
 const production = Server.layer.pipe(Layer.provideMerge(Stores.layer))
 
-layer(production, { timeout: "60 seconds", excludeTestServices: true })("production", (it) => {
+layer(production, { timeout: "2 minutes", excludeTestServices: true })("production", (it) => {
   it.effect(
     "runs a job from submit to completed, with server and worker as separate processes",
     () =>
@@ -132,7 +132,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         assert.deepStrictEqual([done.worker_id, done.attempt], ["plain", 1])
         assert.deepStrictEqual(done.result, { simulated: true, duration_ms: 200, steps: 10 })
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -155,7 +155,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         yield* jobBecomes(waiting, "completed")
         yield* workerBecomes("survivor", "active")
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -172,7 +172,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         assert.deepStrictEqual([done.worker_id, done.attempt, done.retry_count], ["heir", 2, 1])
         yield* workerBecomes("victim", "offline")
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -196,7 +196,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         const { url } = yield* Server
         assert.strictEqual((yield* send(`${url}/jobs/${id}/cancel`, "POST")).status, 200)
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -233,7 +233,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         yield* workerBecomes("beats-on", "active")
         yield* jobBecomes(yield* submit({ duration_ms: 10 }), "completed")
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -260,7 +260,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         yield* jobBecomes(running, "completed")
         yield* jobBecomes(waiting, "completed")
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect(
@@ -280,7 +280,7 @@ layer(production, { timeout: "60 seconds", excludeTestServices: true })("product
         const answer = yield* send(`${early.url}/jobs`, "POST", { service_required: "nobody-does-this" })
         assert.containSubset(answer.body, { matching: { active: 0, registered: 0 } })
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 })
 
@@ -304,5 +304,5 @@ it.live(
       yield* up.restart
       assert.strictEqual((yield* send(`${up.url}/jobs/${id}`)).status, 404)
     }).pipe(Effect.scoped),
-  60_000
+  120_000
 )

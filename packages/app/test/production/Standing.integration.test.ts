@@ -25,7 +25,7 @@ const Job = Schema.Struct({
 const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.die(new Error(`${what}: not within 20 s`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not within 60 s`)) })
   )
 
 const production = Effect.gen(function* () {
@@ -98,5 +98,5 @@ it.live(
       assert.strictEqual((yield* send("POST", "/workers/first/pause")).status, 200)
       assert.strictEqual((yield* worker("first")).occupancy, "paused")
     }).pipe(Effect.scoped),
-  90_000
+  180_000
 )

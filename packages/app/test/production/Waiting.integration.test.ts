@@ -99,7 +99,7 @@ const assertAllLearned = Effect.fnUntraced(function* (running: Effect.Success<Re
   })
 })
 
-layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waiterAlwaysEnds", (it) => {
+layer(Broker.layer, { timeout: "2 minutes", excludeTestServices: true })("waiterAlwaysEnds", (it) => {
   it.effect(
     "when the server is killed and the job ends before it is back",
     () =>
@@ -113,7 +113,7 @@ layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waite
         yield* server.restart
         yield* assertAllLearned(running)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -130,7 +130,7 @@ layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waite
         yield* redis.restart
         yield* assertAllLearned(running)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -150,6 +150,6 @@ layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waite
         }
         yield* assertAllLearned(running)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })

@@ -111,6 +111,6 @@ export const waiterSuite = (layer: QueueLayer, runs: number): void => {
           assert.isTrue(isFinished(job.status), `${job.id} is ${job.status}`)
         }
       }).pipe(Effect.scoped, Effect.provide(feedOn(layer, 20)), Effect.provideService(QueueSettings, settings)),
-    { timeout: 120_000, arbitrary: { runs } }
+    { timeout: 300_000, arbitrary: { runs } }
   )
 }

@@ -15,7 +15,7 @@ const disableAfter = Duration.days(3)
 const failed = { _tag: "Failed", pause: Duration.seconds(5), disableAfter } as const
 
 export const suite = <R, E>(name: string, { layer, passTime }: WebhooksUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`WebhookStore (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`WebhookStore (${name})`, (it) => {
     const scenario = <A, E2>(what: string, body: Effect.Effect<A, E2, WebhookStore | R>) =>
       it.effect(what, () => Effect.andThen(emptied, body))
 

@@ -43,7 +43,7 @@ const fleetOf = Effect.fnUntraced(function* (size: number, kinds: number) {
   yield* sql`ANALYZE`
 })
 
-it.layer(registry, { timeout: "60 seconds" })("PostgreSQL layers", (it) => {
+it.layer(registry, { timeout: "2 minutes" })("PostgreSQL layers", (it) => {
   it.effect("write the beats of 500 concurrent callers in few statements", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient

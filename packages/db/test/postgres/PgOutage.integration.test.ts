@@ -115,7 +115,7 @@ describe("PostgreSQL goes away", () => {
           yield* eventually(heartbeats.record(id).pipe(Effect.catchTag("WorkerNotFound", () => Effect.void)))
         }).pipe(Effect.provide(registryAt(server.url)))
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.live("for one connection: its statement fails, the next one finds another", () =>

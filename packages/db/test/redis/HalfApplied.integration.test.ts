@@ -328,7 +328,7 @@ it.live(
         assert.isAbove(stopped, 100)
       })
     ),
-  60_000
+  120_000
 )
 
 it.live(
@@ -360,5 +360,5 @@ it.live(
         assert.isAbove(refused, 20)
       })
     ),
-  60_000
+  120_000
 )

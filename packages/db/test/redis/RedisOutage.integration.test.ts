@@ -37,7 +37,7 @@ describe("Redis", () => {
           assert.strictEqual((yield* submit("j")).status, "pending")
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -67,7 +67,7 @@ describe("Redis", () => {
           )
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -101,7 +101,7 @@ describe("Redis", () => {
           assert.strictEqual(ids.size, 3_000)
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    60_000
+    120_000
   )
 
   it.live(
@@ -121,7 +121,7 @@ describe("Redis", () => {
           yield* server.resume
         }).pipe(Effect.provideContext(context))
       }),
-    30_000
+    120_000
   )
 
   it.live("a URL that is none, a wrong password and a right one", () =>
@@ -210,7 +210,7 @@ describe("Redis", () => {
           yield* submit("k")
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -230,6 +230,6 @@ describe("Redis", () => {
           yield* eventually(queue.ping)
         }).pipe(Effect.provide(queueOn(replica.url)))
       }),
-    30_000
+    120_000
   )
 })

@@ -59,7 +59,7 @@ it.live(
         assert.deepInclude(yield* jobNow("j"), { attempt: 1, worker_id: worker("here"), status: "completed" })
       }).pipe(Effect.provide(queueOn(url)))
     }),
-  30_000
+  120_000
 )
 
 it.live(
@@ -89,7 +89,7 @@ it.live(
         }
       }).pipe(Effect.provide(queueOn(url)))
     }),
-  30_000
+  120_000
 )
 
 it.live("noLostWake: nobody is woken for a job that is not told to all who match it, and then one is", () =>
