@@ -81,6 +81,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   ) {
     const answer = yield* BackgroundResponse.make(
       {
+        job,
+        key: RequestKey.make(job, request),
         submit: submit(job, request),
         retrieve: (id) => service.json(authorized(HttpClientRequest.get(`${url}/${id}`)), ResponseAnswer),
         cancel: (id) => service.bytes(authorized(HttpClientRequest.post(`${url}/${id}/cancel`))),

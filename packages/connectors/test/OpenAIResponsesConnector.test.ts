@@ -121,6 +121,19 @@ describe("OpenAIResponsesConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("what an earlier attempt has paid for is fetched by the next one, on another worker", () =>
+    Effect.gen(function* () {
+      const double = yield* service
+      const job = jobOf({ input: "hello" })
+      for (const attempt of [1, 2]) {
+        const running = yield* Effect.orDie(acquire(connector, double.environment))
+        const answer = decode(yield* running.process({ ...job, attempt }, () => Effect.void))
+        assert.deepStrictEqual([answer.response_id, answer.text], ["resp_1", "a fine answer"])
+      }
+      assert.strictEqual(double.paid.length, 1)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("gives up after so many looks, and cancels", () =>
     Effect.gen(function* () {
       const { double, result } = yield* run(

@@ -49,3 +49,7 @@ export const pathOfJob = (job: string, file_name: string): string | undefined =>
 
 export const pathOfInput = (file_name: string): string | undefined =>
   isFileName(file_name) ? `${inputs}/${file_name}` : undefined
+
+/** Where a note about a job is; no asset has such a name. Undefined for what cannot be one. */
+export const pathOfNote = (job: string, name: string): string | undefined =>
+  isJobId(job) && /^[a-z0-9-]{1,100}$/.test(name) ? `${jobs}/${job}/.${name}` : undefined

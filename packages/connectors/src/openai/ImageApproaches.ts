@@ -5,6 +5,7 @@
  * The next way is tried only when the API did not take the request on by the one before: nothing is paid for twice.
  * What a model was refused is remembered for a while, so that not every job asks in vain. Source: document 003.
  */
+import type { AssetStore } from "@muster/core/connector/AssetStore"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
@@ -34,7 +35,11 @@ export interface AskedImage extends Omit<ImageRequest, "model" | "size" | "save_
 }
 
 type Report = (progress: Progress) => Effect.Effect<void>
-type Approach = (job: ConnectorJob, asked: AskedImage, report: Report) => Effect.Effect<Pictures.Pictures, Refusal>
+type Approach = (
+  job: ConnectorJob,
+  asked: AskedImage,
+  report: Report
+) => Effect.Effect<Pictures.Pictures, Refusal, AssetStore>
 
 const refusedFor = Duration.minutes(10)
 
@@ -92,20 +97,21 @@ const inBackground =
       store: true,
       metadata: { muster_job: job.id.slice(0, 512), muster_attempt: String(job.attempt) }
     }
+    const key = RequestKey.make(job, Struct.omit(request, ["metadata"]))
     const made = BackgroundResponse.make(
       {
-        submit: access.paid(
-          RequestKey.make(job, Struct.omit(request, ["metadata"])),
-          ResponseAnswer,
-          (client, options) =>
-            client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
+        job,
+        key,
+        submit: access.paid(key, ResponseAnswer, (client, options) =>
+          client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
         ),
         retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
         cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
         every: settings.every,
         tries: settings.tries,
         report,
-        told: access.told
+        told: access.told,
+        isWanted: ({ output }) => (output ?? []).some((item) => imageIn(item) !== undefined)
       },
       accepted
     )

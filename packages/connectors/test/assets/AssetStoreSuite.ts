@@ -134,6 +134,22 @@ export const suite = (layer: Layer.Layer<AssetStore>) =>
     )
 
     test(
+      "keeps notes about a job, of which the last one counts, and which are no assets",
+      Effect.gen(function* () {
+        const store = yield* AssetStore
+        const id = JobId.make("j-8")
+        assert.isTrue(Option.isNone(yield* store.noted(id, "response-1")))
+        for (const words of ["first", "resp_1"]) yield* store.note(id, "response-1", words)
+        assert.deepStrictEqual(yield* store.noted(id, "response-1"), Option.some("resp_1"))
+        assert.isTrue(Option.isNone(yield* store.noted(JobId.make("j-9"), "response-1")))
+        assert.isTrue(Option.isNone(yield* store.open(id, ".response-1")))
+        for (const name of ["", "../x", "a/b", "x".repeat(101)]) {
+          assert.match((yield* Effect.flip(store.note(id, name, "words"))).detail, /cannot have this name/)
+        }
+      })
+    )
+
+    test(
       "can be written to",
       Effect.flatMap(AssetStore, (store) => store.ping)
     )

@@ -56,6 +56,15 @@ export class AssetStore extends Context.Service<
     /** Such an input by its file name. */
     readonly openInput: (file_name: string) => Effect.Effect<Option.Option<StoredAsset>, AssetFailed>
 
+    /**
+     * Keeps a short word about a job beside its assets, in the place of the one before it: what the next attempt has to
+     * know, on whatever worker it runs. `name` is of lower-case letters, digits and dashes.
+     */
+    readonly note: (job: JobId, name: string, words: string) => Effect.Effect<void, AssetFailed>
+
+    /** Such a word; none when there is none. */
+    readonly noted: (job: JobId, name: string) => Effect.Effect<Option.Option<string>, AssetFailed>
+
     /** Fails when nothing could be kept now. */
     readonly ping: Effect.Effect<void, AssetFailed>
   }
