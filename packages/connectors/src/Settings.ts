@@ -1,5 +1,6 @@
 /** Settings of connectors as they come from variables: texts, each checked and named when it is wrong. */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
 import { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
 import { Effect, Redacted, Schema, SchemaGetter } from "effect"
 
@@ -53,11 +54,15 @@ export const decode = <S extends Schema.Constraint & { readonly DecodingServices
   settings: Readonly<Record<string, string>>
 ): Effect.Effect<S["Type"], InvalidConfiguration> =>
   Schema.decodeUnknownEffect(schema as unknown as Schema.Codec<S["Type"], unknown>, { errors: "all" })(settings).pipe(
-    Effect.mapError((error) => new InvalidConfiguration({ path: connector, detail: error.message }))
+    Effect.mapError(
+      (error) => new InvalidConfiguration({ path: connector, detail: SchemaIssues.describe(error, "the settings") })
+    )
   )
 
 /** Decodes the payload of a job, in which nothing unknown may stand. */
 export const decodePayload = <A, I>(schema: Schema.Codec<A, I>, payload: unknown): Effect.Effect<A, ConnectorFailure> =>
   Schema.decodeUnknownEffect(schema, { onExcessProperty: "error", errors: "all" })(payload ?? {}).pipe(
-    Effect.mapError((error) => new ConnectorFailure({ kind: "InvalidPayload", message: error.message }))
+    Effect.mapError(
+      (error) => new ConnectorFailure({ kind: "InvalidPayload", message: SchemaIssues.describe(error, "the payload") })
+    )
   )

@@ -1,4 +1,5 @@
 /** What `muster job submit` sends: its flags as the body of a request, checked by the contract before it leaves. */
+import type * as SchemaIssues from "@muster/core/SchemaIssues"
 import { JobSubmission } from "@muster/http-server/contract/JobsApi"
 import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import * as Configuration from "../Configuration.ts"
@@ -65,16 +66,11 @@ const readPayload = Effect.fnUntraced(function* (payload: string | undefined, pa
   return yield* parseJson(flag, yield* readText(flag, payloadFile))
 })
 
-type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
-
-const keys = (path: Path): ReadonlyArray<string> =>
-  path.map((segment) => String(typeof segment === "object" ? segment.key : segment))
-
 /** How a field of the body is called on the command line. */
 const flagOf =
   (needs: Needs.Needs) =>
-  (path: Path): string => {
-    const [field = "", ...inner] = keys(path)
+  (path: SchemaIssues.Path): string => {
+    const [field = "", ...inner] = path.map(String)
     if (field === "requirements") return needs.flagOf(inner)
     const flag = field === "service_required" ? "SERVICE" : `--${field.replaceAll("_", "-")}`
     return [flag, ...inner].join(".")

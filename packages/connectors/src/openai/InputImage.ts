@@ -29,7 +29,7 @@ export const Given = Schema.Union([
 export type Given = typeof Given.Type
 
 const invalid = (name: string, what: string) =>
-  new ConnectorFailure({ kind: "InvalidPayload", message: `${what}\n  at ["${name}"]` })
+  new ConnectorFailure({ kind: "InvalidPayload", message: `${name}: ${what}` })
 
 const tooLarge = (name: string) => invalid(name, `the image is larger than ${largest} bytes`)
 

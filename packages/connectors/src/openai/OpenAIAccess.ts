@@ -5,6 +5,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { fetch as undiciFetch, type RequestInit as UndiciRequest } from "@effect/platform-node/Undici"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
 import { Cause, Clock, DateTime, Duration, Effect, Queue, Redacted, Schedule, Schema, type Scope, Stream } from "effect"
 import OpenAI from "openai"
 import * as HttpService from "../protocol/HttpService.ts"
@@ -193,7 +194,7 @@ export const make = Effect.fnUntraced(function* (account: Account) {
         accepted(
           new ConnectorFailure({
             kind: "ProtocolError",
-            message: `OpenAI answered something unexpected: ${error.message.slice(0, 300)}`
+            message: `OpenAI answered something unexpected: ${SchemaIssues.describe(error, "the answer").slice(0, 300)}`
           })
         )
       )

@@ -2,7 +2,8 @@
  * Whether the parts of a mapping fit together: every problem at once, so that a wrong one is repaired in one go and
  * before any job waits for it. Sources: design, section 7; document 001 for what goes wrong.
  */
-import { didYouMean, unlikeness } from "../DidYouMean.ts"
+import { meant, unlikeness } from "../DidYouMean.ts"
+import { pathText } from "../SchemaIssues.ts"
 import * as Finding from "./Finding.ts"
 import * as MappingFile from "./MappingFile.ts"
 import { type Route, routesOf, serviceOf } from "./Routing.ts"
@@ -11,11 +12,6 @@ import { expand } from "./Template.ts"
 import { Result } from "effect"
 
 type Findings = ReadonlyArray<Finding.Finding>
-
-const meant = (written: string, known: Iterable<string>): string => {
-  const [guess] = didYouMean(written, known)
-  return guess === undefined ? "" : `; did you mean ${guess}?`
-}
 
 /** What is alike but for how it is written, or for a slip. */
 const alike = 0.2
@@ -63,7 +59,7 @@ const mappedTwice = (worker: string, routes: ReadonlyArray<Route>): Findings => 
     return [
       Finding.error(
         route.path,
-        `${route.job_type} is mapped twice within ${worker}, the first time at ${Finding.pathText(before.path)}`
+        `${route.job_type} is mapped twice within ${worker}, the first time at ${pathText(before.path)}`
       )
     ]
   })
@@ -184,7 +180,7 @@ const checkPorts = ({ mapping }: Known): Findings => {
         return [Finding.error(path, `${written} is no port: a whole number from 1 to 65535`)]
       }
       const before = first.get(port)
-      first.set(port, before ?? Finding.pathText(path))
+      first.set(port, before ?? pathText(path))
       return before === undefined ? [] : [Finding.error(path, `port ${port} is taken by ${before}`)]
     })
   )

@@ -238,9 +238,9 @@ describe("the form of a file", () => {
     })
     expect(of(text)).toEqual([
       "worker: unknown section; did you mean workers?",
-      "workers.w.service: unknown field; did you mean services?",
+      "workers.w.service: Unknown field; did you mean services?",
       expect.stringMatching(/^workers\["no name!"\]: the name: Expected letters, digits/),
-      "services.a.port: unknown field; did you mean ports?",
+      "services.a.port: Unknown field; did you mean ports?",
       'services.a.type: Expected "internal" | "external"'
     ])
   })
