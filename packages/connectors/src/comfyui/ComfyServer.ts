@@ -1,7 +1,8 @@
 /** One ComfyUI: its HTTP calls and its socket. Everything it answers is decoded here. */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { type Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
+import { Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
 import { type HttpClient, HttpClientRequest, UrlParams } from "effect/http"
+import type { ReadyFile } from "../assets/InputFile.ts"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
 import * as HttpService from "../protocol/HttpService.ts"
 import * as WebSocketService from "../protocol/WebSocketService.ts"
@@ -39,14 +40,15 @@ export interface ComfyServer {
   /** Stops prompts, waiting or running, and no others. */
   readonly stop: (prompt_ids: ReadonlyArray<string>) => Effect.Effect<void, ConnectorFailure>
   /** Gives an input to the server; gives its name there. */
-  readonly upload: (name: string, content: Uint8Array, type: string) => Effect.Effect<string, ConnectorFailure>
-  /** A file that a prompt made, or none when it is there no more. */
+  readonly upload: (file: ReadyFile) => Effect.Effect<string, ConnectorFailure>
+  /** A file that a prompt made, to be read within the scope, or none when it is there no more. */
   readonly view: (file: Messages.ServerFile) => Effect.Effect<
     Option.Option<{
       readonly content: Stream.Stream<Uint8Array, ConnectorFailure>
       readonly content_type: string | undefined
     }>,
-    ConnectorFailure
+    ConnectorFailure,
+    Scope.Scope
   >
   /** Reads JSON for capabilities; none when the build does not have the path. */
   readonly info: <A, I>(path: string, schema: Schema.Codec<A, I>) => Effect.Effect<Option.Option<A>, ConnectorFailure>
@@ -59,6 +61,8 @@ const name = "ComfyUI"
 export const topic = "all"
 /** Lists of models and of node types. */
 const longestInfo = 32 * 1024 * 1024
+/** Bytes a second: a slower line runs into the timeout of an upload. */
+const slowestUpload = 1024 * 1024
 /** Between two parts of a file. */
 const partWithin = "1 minute"
 
@@ -69,6 +73,7 @@ export const make = Effect.fnUntraced(function* (
   settings: ServerSettings
 ): Effect.fn.Return<ComfyServer, never, HttpClient.HttpClient> {
   const { headers, maxRetries, timeout, url } = settings
+  const services = yield* Effect.context<HttpClient.HttpClient>()
   const options = { name, timeout, maxRetries, wordsOf: ComfyFailure.words }
   const service = yield* HttpService.make(options)
   const onceService = yield* HttpService.make({ ...options, maxRetries: 0 })
@@ -112,12 +117,14 @@ export const make = Effect.fnUntraced(function* (
       yield* Effect.forEach(running, (prompt_id) => service.bytes(post("/interrupt", { prompt_id })), { discard: true })
     }),
 
-    upload: Effect.fnUntraced(function* (file_name, content, type) {
+    upload: Effect.fnUntraced(function* (file) {
       const form = new FormData()
-      form.append("image", new Blob([Uint8Array.from(content)], { type }), file_name)
+      form.append("image", file.content, file.name)
       form.append("type", "input")
       const request = HttpClientRequest.bodyFormData(post("/upload/image"), form)
-      const { name: given, subfolder = "" } = yield* service.json(request, Messages.Uploaded)
+      const slowly = Duration.sum(timeout, Duration.seconds(file.content.size / slowestUpload))
+      const uploading = yield* Effect.provideContext(HttpService.make({ ...options, timeout: slowly }), services)
+      const { name: given, subfolder = "" } = yield* uploading.json(request, Messages.Uploaded)
       return subfolder === "" ? given : `${subfolder}/${given}`
     }),
 

@@ -4,8 +4,9 @@
  * 003.
  */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Clock, DateTime, Duration, Effect, Schedule, Schema, Stream } from "effect"
-import { HttpClient, type HttpClientRequest, type HttpClientResponse } from "effect/http"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
+import { Clock, DateTime, Duration, Effect, Schedule, Schema, type Scope, Stream } from "effect"
+import { HttpClient, type HttpClientError, type HttpClientRequest, type HttpClientResponse } from "effect/http"
 import * as HttpFailure from "./HttpFailure.ts"
 
 export interface HttpServiceSettings {
@@ -38,10 +39,10 @@ export interface HttpService {
     request: HttpClientRequest.HttpClientRequest,
     schema: Schema.Codec<A, I>
   ) => Effect.Effect<A, ConnectorFailure>
-  /** Sends a request and gives its answer, whose status was good, to be read within the scope of the caller. */
+  /** Sends a request and gives its answer, whose status was good, to be read within the scope, which ends it. */
   readonly open: (
     request: HttpClientRequest.HttpClientRequest
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ConnectorFailure>
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ConnectorFailure, Scope.Scope>
   /** Sends a request and gives the content of its answer, at most `maxAnswerBytes` of it. */
   readonly bytes: (
     request: HttpClientRequest.HttpClientRequest
@@ -105,6 +106,8 @@ const readBytes = (response: HttpClientResponse.HttpClientResponse, most: number
 
 export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) {
   const client = yield* HttpClient.HttpClient
+  // Whoever reads an answer to its end needs no scope for it.
+  const scopedClient = HttpClient.withScope(client)
   const { failureOf, maxAnswerBytes = defaultMaxAnswer, maxRetries, name, timeout, wordsOf = usualWords } = settings
 
   const protocolError = (message: string) =>
@@ -131,12 +134,13 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
   })
 
   /** One request to its last byte, again where that does no harm. */
-  const exchange = <A>(
+  const exchange = <A, R>(
+    through: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
     request: HttpClientRequest.HttpClientRequest,
     read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>
   ) => {
     const isSafe = repeatable.has(request.method)
-    return client.execute(request).pipe(
+    return through.execute(request).pipe(
       Effect.mapError((error): Refusal => ({
         failure: HttpFailure.ofTransport(name, error),
         mayRepeat: isSafe || HttpFailure.neverSent(error)
@@ -161,10 +165,11 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
   }
 
   const content = (request: HttpClientRequest.HttpClientRequest) =>
-    exchange(request, (response) =>
+    exchange(client, request, (response) =>
       readBytes(response, maxAnswerBytes).pipe(
+        // What was asked for may have been done, as when there is no answer at all.
         Effect.mapError((): Refusal => ({
-          failure: protocolError("broke its answer off"),
+          failure: new ConnectorFailure({ kind: "ServiceUnavailable", message: `${name} broke its answer off` }),
           mayRepeat: repeatable.has(request.method)
         })),
         Effect.flatMap(({ bytes, isWhole }) =>
@@ -181,7 +186,7 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
   return {
     bytes: content,
 
-    open: (request) => exchange(request, Effect.succeed),
+    open: (request) => exchange(scopedClient, request, Effect.succeed),
 
     json: Effect.fnUntraced(function* <A, I>(request: HttpClientRequest.HttpClientRequest, schema: Schema.Codec<A, I>) {
       const { content: bytes, content_type } = yield* content(request)
@@ -191,7 +196,9 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
         catch: () => protocolError(`answered ${content_type ?? "something"} that is not JSON`)
       })
       return yield* Schema.decodeUnknownEffect(schema)(parsed).pipe(
-        Effect.mapError((error) => protocolError(`answered something unexpected: ${error.message.slice(0, 300)}`))
+        Effect.mapError((error) =>
+          protocolError(`answered something unexpected: ${SchemaIssues.describe(error, "the answer").slice(0, 300)}`)
+        )
       )
     })
   } satisfies HttpService as HttpService

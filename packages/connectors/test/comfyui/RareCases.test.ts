@@ -90,11 +90,11 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       const workflow = { 1: { class_type: "LoadImage", inputs: { image: "photo" } } }
       const kind = (inputs: unknown) =>
         Effect.map(Effect.flip(run({ workflow, inputs })), (failure) => `${failure.kind}: ${failure.message}`)
-      assert.match(yield* kind({ photo: { asset: "missing.png" } }), /^InvalidPayload: input photo: there is no asset/)
-      assert.match(yield* kind({ photo: "data:," }), /^InvalidPayload: input photo is empty/)
-      assert.match(yield* kind({ photo: "/etc/passwd" }), /^InvalidPayload: .*\["photo"\]/s)
+      assert.match(yield* kind({ photo: { asset: "missing.png" } }), /^InvalidPayload: inputs.photo: there is no asset/)
+      assert.match(yield* kind({ photo: "data:," }), /^InvalidPayload: inputs.photo: the file is empty/)
+      assert.match(yield* kind({ photo: "/etc/passwd" }), /^InvalidPayload: .*photo/s)
       assert.match(yield* kind({ photo: { asset: "../secret" } }), /^InvalidPayload: /)
-      assert.match(yield* kind({ photo: "data:,x", other: "data:,y" }), /^InvalidPayload: no value in the workflow/)
+      assert.match(yield* kind({ photo: "data:,x", other: "data:,y" }), /^InvalidPayload: .*no value in the workflow/s)
       const large = `data:image/png;base64,${Buffer.alloc(1_100_000).toString("base64")}`
       assert.match(yield* kind({ photo: large }), /^InvalidPayload: the data URL is larger/)
       assert.deepStrictEqual([double.posted.length, double.inputs.size], [0, 0])

@@ -1,6 +1,6 @@
 import * as HttpService from "@muster/connectors/protocol/HttpService"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Schema } from "effect"
+import { Deferred, Duration, Effect, Schema } from "effect"
 import { FetchHttpClient, HttpClientRequest } from "effect/http"
 import type { RequestListener } from "node:http"
 import { localService } from "./LocalService.ts"
@@ -123,7 +123,10 @@ describe("a service by HTTP", () => {
     (url, service) =>
       Effect.gen(function* () {
         const failure = yield* Effect.flip(service.json(post(url), Answer))
-        assert.deepStrictEqual([failure.kind, failure.message], ["ProtocolError", "the service broke its answer off"])
+        assert.deepStrictEqual(
+          [failure.kind, failure.message],
+          ["ServiceUnavailable", "the service broke its answer off"]
+        )
       })
   )
 
@@ -154,6 +157,22 @@ describe("a service by HTTP", () => {
         assert.deepStrictEqual([failure.kind, failure.message], ["Timeout", "the service did not answer within 50ms"])
       }),
     { timeout: Duration.millis(50) }
+  )
+
+  it.live("an answer that was opened and is not read ends with its scope", () =>
+    Effect.gen(function* () {
+      const closed = yield* Deferred.make<void>()
+      const { url } = yield* localService((_, response) => {
+        response.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
+        response.writeHead(200).write("a beginning")
+      })
+      const service = yield* HttpService.make(settings)
+      yield* Effect.scoped(service.open(get(url)))
+      yield* Effect.timeoutOrElse(Deferred.await(closed), {
+        duration: "10 seconds",
+        orElse: () => Effect.die(new Error("the connection stays open"))
+      })
+    }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer))
   )
 
   it.live("that refuses the connection is away, and its credentials stay secret", () =>
