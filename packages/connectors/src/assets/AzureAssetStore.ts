@@ -12,7 +12,7 @@ import type { Asset } from "@muster/core/connector/Asset"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { Duration, Effect, FileSystem, Layer, Option, Path, Redacted, Schedule, Stream } from "effect"
 import { HttpClient } from "effect/http"
-import { failed } from "./Spool.ts"
+import { failed, refused } from "./Spool.ts"
 import * as Storing from "./Storing.ts"
 
 export interface AzureSettings {
@@ -37,12 +37,17 @@ const cdnPause = Duration.seconds(2)
 
 const isMissing = (error: unknown): boolean => error instanceof RestError && error.statusCode === 404
 
+/** Credentials that are wrong, a container that is not there. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof RestError && [400, 401, 403, 404].includes(error.statusCode ?? 0)
+
 /** What Azure says, without the request it says it about: that carries the credentials. */
 const words = (error: unknown): string =>
   error instanceof RestError ? (error.code ?? `status ${error.statusCode}`) : "it does not answer"
 
-const asFailure = (error: unknown) =>
-  failed(`Azure storage: ${words(error)}`)(new Error(error instanceof Error ? error.message.split("\n")[0] : "unknown"))
+const cause = (error: unknown) => new Error(error instanceof Error ? error.message.split("\n")[0] : "unknown")
+
+const asFailure = (error: unknown) => failed(`Azure storage: ${words(error)}`)(cause(error))
 
 const call = <A>(run: (signal: AbortSignal) => Promise<A>) =>
   Effect.tryPromise({ try: run, catch: (error) => error }).pipe(
@@ -117,7 +122,10 @@ export const layer = (
 
         ping: call((abortSignal) => blobs.getProperties({ abortSignal })).pipe(
           Effect.asVoid,
-          Effect.mapError(asFailure)
+          Effect.mapError((error) => {
+            const detail = `container ${container} of ${service.url}: ${words(error)}`
+            return (isRefusal(error) ? refused : failed)(detail)(cause(error))
+          })
         )
       })
     })

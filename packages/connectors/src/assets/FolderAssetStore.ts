@@ -2,7 +2,7 @@
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { Effect, FileSystem, Layer, Option, Path, type PlatformError, Stream } from "effect"
 import { ofName } from "./ContentType.ts"
-import { failed } from "./Spool.ts"
+import { failed, refused } from "./Spool.ts"
 import * as Storing from "./Storing.ts"
 
 const isMissing = (error: PlatformError.PlatformError): boolean => error.reason._tag === "NotFound"
@@ -58,7 +58,7 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
         put,
         open,
         ping: Effect.andThen(folders, files.access(incoming, { writable: true })).pipe(
-          Effect.mapError(failed(`${root} cannot be written to`))
+          Effect.mapError(refused(`${root} cannot be written to`))
         )
       })
     })

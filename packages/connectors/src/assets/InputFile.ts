@@ -9,7 +9,7 @@ import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { RemoteFiles } from "@muster/core/connector/RemoteFiles"
 import { JobId } from "@muster/core/job/Job"
-import { Effect, FileSystem, Layer, Option, Schema, type Scope, Stream } from "effect"
+import { Duration, Effect, FileSystem, Layer, Option, Schema, type Scope, Stream } from "effect"
 import { openAsBlob } from "node:fs"
 import * as Spool from "./Spool.ts"
 
@@ -29,7 +29,12 @@ export interface ReadyFile {
   /** Read from disk, for as long as the scope. */
   readonly content: Blob
   readonly content_type: string
+  /** How long it may take to send it, beside the answer. */
+  readonly sentWithin: Duration.Duration
 }
+
+/** Bytes a second; a slower line runs into a timeout. */
+const slowest = 1024 * 1024
 
 /** So many characters of the hash tell contents apart. */
 const telling = 32
@@ -79,7 +84,8 @@ export const read = Effect.fnUntraced(
     return {
       name: `muster-${spooled.sha256.slice(0, telling)}.${spooled.extension}`,
       content: blob,
-      content_type: spooled.content_type
+      content_type: spooled.content_type,
+      sentWithin: Duration.seconds(spooled.size / slowest)
     } satisfies ReadyFile as ReadyFile
   },
   (effect): Effect.Effect<ReadyFile, ConnectorFailure, AssetStore | RemoteFiles | Scope.Scope> =>

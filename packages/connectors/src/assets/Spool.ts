@@ -15,6 +15,9 @@ export interface Spooled extends ContentType {
 
 export const failed = (detail: string) => (cause: unknown) => new AssetFailed({ detail, cause })
 
+/** The same, when waiting heals nothing. */
+export const refused = (detail: string) => (cause: unknown) => new AssetFailed({ detail, cause, refused: true })
+
 /** Writes content into a new file in `folder`, through to the disk; the file goes with the scope. */
 export const write = Effect.fnUntraced(function* (
   folder: string,

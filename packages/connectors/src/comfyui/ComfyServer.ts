@@ -1,6 +1,6 @@
 /** One ComfyUI: its HTTP calls and its socket. Everything it answers is decoded here. */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
+import { type Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
 import { type HttpClient, HttpClientRequest, UrlParams } from "effect/http"
 import type { ReadyFile } from "../assets/InputFile.ts"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
@@ -61,8 +61,6 @@ const name = "ComfyUI"
 export const topic = "all"
 /** Lists of models and of node types. */
 const longestInfo = 32 * 1024 * 1024
-/** Bytes a second: a slower line runs into the timeout of an upload. */
-const slowestUpload = 1024 * 1024
 /** Between two parts of a file. */
 const partWithin = "1 minute"
 
@@ -73,7 +71,6 @@ export const make = Effect.fnUntraced(function* (
   settings: ServerSettings
 ): Effect.fn.Return<ComfyServer, never, HttpClient.HttpClient> {
   const { headers, maxRetries, timeout, url } = settings
-  const services = yield* Effect.context<HttpClient.HttpClient>()
   const options = { name, timeout, maxRetries, wordsOf: ComfyFailure.words }
   const service = yield* HttpService.make(options)
   const onceService = yield* HttpService.make({ ...options, maxRetries: 0 })
@@ -122,9 +119,7 @@ export const make = Effect.fnUntraced(function* (
       form.append("image", file.content, file.name)
       form.append("type", "input")
       const request = HttpClientRequest.bodyFormData(post("/upload/image"), form)
-      const slowly = Duration.sum(timeout, Duration.seconds(file.content.size / slowestUpload))
-      const uploading = yield* Effect.provideContext(HttpService.make({ ...options, timeout: slowly }), services)
-      const { name: given, subfolder = "" } = yield* uploading.json(request, Messages.Uploaded)
+      const { name: given, subfolder = "" } = yield* service.json(request, Messages.Uploaded, file.sentWithin)
       return subfolder === "" ? given : `${subfolder}/${given}`
     }),
 

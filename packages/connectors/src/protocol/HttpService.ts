@@ -34,10 +34,11 @@ export interface HttpRefusal {
 }
 
 export interface HttpService {
-  /** Sends a request and decodes its JSON answer. */
+  /** Sends a request and decodes its JSON answer. What has to be sent first may take `longer` than other requests. */
   readonly json: <A, I>(
     request: HttpClientRequest.HttpClientRequest,
-    schema: Schema.Codec<A, I>
+    schema: Schema.Codec<A, I>,
+    longer?: Duration.Duration
   ) => Effect.Effect<A, ConnectorFailure>
   /** Sends a request and gives its answer, whose status was good, to be read within the scope, which ends it. */
   readonly open: (
@@ -137,7 +138,8 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
   const exchange = <A, R>(
     through: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
     request: HttpClientRequest.HttpClientRequest,
-    read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>
+    read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>,
+    within = timeout
   ) => {
     const isSafe = repeatable.has(request.method)
     return through.execute(request).pipe(
@@ -149,12 +151,12 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
         response.status >= 200 && response.status < 300 ? read(response) : refused(response, isSafe)
       ),
       Effect.timeoutOrElse({
-        duration: timeout,
+        duration: within,
         orElse: () =>
           Effect.fail<Refusal>({
             failure: new ConnectorFailure({
               kind: "Timeout",
-              message: `${name} did not answer within ${Duration.format(timeout)}`
+              message: `${name} did not answer within ${Duration.format(within)}`
             }),
             mayRepeat: isSafe
           })
@@ -164,32 +166,40 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
     )
   }
 
-  const content = (request: HttpClientRequest.HttpClientRequest) =>
-    exchange(client, request, (response) =>
-      readBytes(response, maxAnswerBytes).pipe(
-        // What was asked for may have been done, as when there is no answer at all.
-        Effect.mapError((): Refusal => ({
-          failure: new ConnectorFailure({ kind: "ServiceUnavailable", message: `${name} broke its answer off` }),
-          mayRepeat: repeatable.has(request.method)
-        })),
-        Effect.flatMap(({ bytes, isWhole }) =>
-          isWhole
-            ? Effect.succeed({ content: bytes as Uint8Array, content_type: response.headers["content-type"] })
-            : Effect.fail<Refusal>({
-                failure: protocolError(`answered more than ${maxAnswerBytes} bytes`),
-                mayRepeat: false
-              })
-        )
-      )
+  const content = (request: HttpClientRequest.HttpClientRequest, within = timeout) =>
+    exchange(
+      client,
+      request,
+      (response) =>
+        readBytes(response, maxAnswerBytes).pipe(
+          // What was asked for may have been done, as when there is no answer at all.
+          Effect.mapError((): Refusal => ({
+            failure: new ConnectorFailure({ kind: "ServiceUnavailable", message: `${name} broke its answer off` }),
+            mayRepeat: repeatable.has(request.method)
+          })),
+          Effect.flatMap(({ bytes, isWhole }) =>
+            isWhole
+              ? Effect.succeed({ content: bytes as Uint8Array, content_type: response.headers["content-type"] })
+              : Effect.fail<Refusal>({
+                  failure: protocolError(`answered more than ${maxAnswerBytes} bytes`),
+                  mayRepeat: false
+                })
+          )
+        ),
+      within
     )
 
   return {
-    bytes: content,
+    bytes: (request) => content(request),
 
     open: (request) => exchange(scopedClient, request, Effect.succeed),
 
-    json: Effect.fnUntraced(function* <A, I>(request: HttpClientRequest.HttpClientRequest, schema: Schema.Codec<A, I>) {
-      const { content: bytes, content_type } = yield* content(request)
+    json: Effect.fnUntraced(function* <A, I>(
+      request: HttpClientRequest.HttpClientRequest,
+      schema: Schema.Codec<A, I>,
+      longer = Duration.zero
+    ) {
+      const { content: bytes, content_type } = yield* content(request, Duration.sum(timeout, longer))
       const text = Buffer.from(bytes).toString()
       const parsed = yield* Effect.try({
         try: (): unknown => JSON.parse(text),
