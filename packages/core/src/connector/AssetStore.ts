@@ -14,7 +14,9 @@ export class AssetFailed extends Schema.TaggedError<AssetFailed>("@muster/core/c
   "AssetFailed",
   {
     detail: Schema.String,
-    cause: Schema.Defect()
+    cause: Schema.Defect(),
+    /** The place refuses us, or is not there: waiting heals nothing. */
+    refused: Schema.optionalKey(Schema.Boolean)
   }
 ) {
   override get message() {
@@ -65,7 +67,7 @@ export class AssetStore extends Context.Service<
     /** Such a word; none when there is none. */
     readonly noted: (job: JobId, name: string) => Effect.Effect<Option.Option<string>, AssetFailed>
 
-    /** Fails when nothing could be kept now. */
+    /** Fails when nothing could be kept now; with `refused` when somebody has to do something about it. */
     readonly ping: Effect.Effect<void, AssetFailed>
   }
 >()("@muster/core/connector/AssetStore") {}
