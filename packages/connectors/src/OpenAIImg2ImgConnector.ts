@@ -7,8 +7,8 @@
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import { Effect, Schema, Struct } from "effect"
 import type OpenAI from "openai"
+import * as InputImage from "./assets/InputImage.ts"
 import * as ImageRequest from "./openai/ImageRequest.ts"
-import * as InputImage from "./openai/InputImage.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
 import * as OpenAISettings from "./openai/OpenAISettings.ts"
 import * as PaidResults from "./openai/PaidResults.ts"
@@ -70,9 +70,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
         client.images.edit(request as OpenAI.Images.ImageEditParamsNonStreaming, options)
       )
       .pipe(Effect.mapError(({ failure }) => failure))
-    const made = yield* Pictures.ofAnswer(answer, "direct")
-    yield* TokenUsage.record(name, made.usage)
-    return made
+    yield* TokenUsage.record(name, TokenUsage.of(answer.usage))
+    return yield* Pictures.ofAnswer(answer, "direct")
   })
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob) {
@@ -96,6 +95,8 @@ export const connector: Connector = {
   name,
   variables: {
     ...OpenAISettings.usualVariables,
+    // An edit is not made in the background and may take minutes; one that is not waited for may be paid for all the same.
+    OPENAI_TIMEOUT: "${OPENAI_TIMEOUT:-300}",
     OPENAI_IMG2IMG_MODEL: "${OPENAI_IMG2IMG_MODEL:-gpt-image-2.5-flare}",
     OPENAI_IMAGE_MODELS: "${OPENAI_IMAGE_MODELS:-dall-e-3,dall-e-2}",
     OPENAI_IMAGE_SIZE: "${OPENAI_IMAGE_SIZE:-1024x1024}"

@@ -79,7 +79,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
     request: Request,
     report: (progress: Progress) => Effect.Effect<void>
   ) {
-    const answer = yield* BackgroundResponse.make(
+    return yield* BackgroundResponse.make(
       {
         job,
         key: RequestKey.make(job, request),
@@ -89,12 +89,11 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
         every: Duration.millis(settings.OPENAI_POLL_INTERVAL_MS),
         tries: settings.OPENAI_POLL_TRIES,
         report,
+        used: (usage) => TokenUsage.record(name, usage),
         told: budget.told
       },
       (failure) => failure
     )
-    yield* TokenUsage.record(name, TokenUsage.of(answer.usage))
-    return answer
   })
 
   /** The files of an answer, and its output with their names in their places. */

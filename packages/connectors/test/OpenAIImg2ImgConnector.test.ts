@@ -1,5 +1,5 @@
 import { connector } from "@muster/connectors/OpenAIImg2ImgConnector"
-import { largest } from "@muster/connectors/openai/InputImage"
+import { largest } from "@muster/connectors/assets/InputImage"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"

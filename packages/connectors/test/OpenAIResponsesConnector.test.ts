@@ -2,7 +2,7 @@ import { connector } from "@muster/connectors/OpenAIResponsesConnector"
 import { Asset } from "@muster/core/connector/Asset"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Schema, Stream } from "effect"
+import { Effect, Fiber, Metric, Option, Schema, Stream } from "effect"
 import { png } from "./assets/AssetStoreSuite.ts"
 import { acquire, eventually, jobOf, services, suite } from "./ConnectorSuite.ts"
 import { key, run, service } from "./openaiService.ts"
@@ -160,6 +160,16 @@ describe("OpenAIResponsesConnector", () => {
       }).pipe(Effect.scoped, Effect.provide(services))
     )
   }
+
+  it.live("counts the tokens of what failed, too", () =>
+    Effect.gen(function* () {
+      yield* run(connector, { input: "fail:bio_policy" })
+      const input = (yield* Metric.snapshot).find(
+        ({ attributes, id }) => id === "muster_openai_tokens_total" && attributes?.["kind"] === "input"
+      )
+      assert.deepStrictEqual(input?.state, { count: 11, incremental: true } as never)
+    }).pipe(Effect.scoped, Effect.provide(services), Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
 
   it.live("has the documents' settings by default", () =>
     Effect.gen(function* () {

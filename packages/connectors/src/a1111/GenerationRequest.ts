@@ -3,7 +3,7 @@
  * as the web UI would fetch them itself.
  */
 import { Effect, Schema, Struct } from "effect"
-import * as InputImage from "../openai/InputImage.ts"
+import * as InputImage from "../assets/InputImage.ts"
 import * as Settings from "../Settings.ts"
 import type { Mode } from "./WebUi.ts"
 

@@ -10,6 +10,7 @@ import type { Progress } from "@muster/core/job/Job"
 import { Clock, DateTime, Duration, Effect, Exit, Option, Schema } from "effect"
 import * as Polling from "../protocol/Polling.ts"
 import { ending, ResponseAnswer } from "./ResponseAnswer.ts"
+import * as TokenUsage from "./TokenUsage.ts"
 
 /** A note that takes longer is given up: what it is about goes on. */
 const noteWithin = Duration.seconds(10)
@@ -27,6 +28,8 @@ export interface BackgroundOptions<E, R> {
   readonly every: Duration.Duration
   readonly tries: number
   readonly report: (progress: Progress) => Effect.Effect<void>
+  /** Hears of the tokens of a response that has ended, well or not. */
+  readonly used: (usage: TokenUsage.TokenUsage | null) => Effect.Effect<void>
   /** Hears what became of work that was taken on and failed. */
   readonly told: (failure: ConnectorFailure) => Effect.Effect<void>
   /** Whether a response that has ended well is what was wanted; if not, another attempt asks for a new one. */
@@ -46,7 +49,9 @@ export const make = <E, R, E2>(
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       // The id stands there for people who want to look it up.
       const told = options.report({ percent: 0, message: `response ${answer.id}: ${answer.status ?? "done"}` })
-      return Effect.as(told, ending(answer, DateTime.makeUnsafe(now)))
+      const ended = ending(answer, DateTime.makeUnsafe(now))
+      const counted = Option.isNone(ended) ? Effect.void : options.used(TokenUsage.of(answer.usage))
+      return Effect.as(Effect.andThen(told, counted), ended)
     })
 
   // One that was taken on is there, though perhaps not yet everywhere; that it is not says nothing about the payload.

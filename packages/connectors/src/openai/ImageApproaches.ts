@@ -26,6 +26,8 @@ export interface ApproachSettings {
   readonly partialImages: number
   readonly every: Duration.Duration
   readonly tries: number
+  /** Hears of the tokens that were used, also for what became no image. */
+  readonly used: (usage: TokenUsage.TokenUsage | null) => Effect.Effect<void>
 }
 
 /** What is asked for, with everything decided. */
@@ -95,6 +97,7 @@ const inBackground =
       tool_choice: { type: "image_generation" },
       background: true,
       store: true,
+      ...(asked.user === undefined ? {} : { user: asked.user }),
       metadata: { muster_job: job.id.slice(0, 512), muster_attempt: String(job.attempt) }
     }
     const key = RequestKey.make(job, Struct.omit(request, ["metadata"]))
@@ -110,6 +113,7 @@ const inBackground =
         every: settings.every,
         tries: settings.tries,
         report,
+        used: settings.used,
         told: access.told,
         isWanted: ({ output }) => (output ?? []).some((item) => imageIn(item) !== undefined)
       },
@@ -121,12 +125,20 @@ const inBackground =
 const streamed =
   (access: OpenAIAccess, settings: ApproachSettings): Approach =>
   (job, asked, report) => {
-    const request = { prompt: asked.prompt, ...looks(asked), stream: true, partial_images: settings.partialImages }
+    const request = {
+      prompt: asked.prompt,
+      ...looks(asked),
+      ...(asked.user === undefined ? {} : { user: asked.user }),
+      stream: true,
+      partial_images: settings.partialImages
+    }
     const events = access.streamed(RequestKey.make(job, request), StreamEvent, (client, options) =>
       client.images.generate(request as unknown as OpenAI.Images.ImageGenerateParamsStreaming, options)
     )
     let made: Pictures.Pictures | undefined
+    let used: TokenUsage.TokenUsage | null = null
     const hear = Stream.runForEach(events, ({ b64_json, data, partial_image_index, type, usage }) => {
+      used = TokenUsage.of(usage) ?? used
       if (data !== undefined) {
         return Effect.map(Effect.mapError(Pictures.ofAnswer({ data, usage }, "direct"), accepted), (whole) => {
           made = whole
@@ -144,7 +156,10 @@ const streamed =
     })
     // An image that has come is whole, and paid for, whatever goes wrong after it.
     const heard = Effect.catchIf(
-      hear,
+      Effect.ensuring(
+        hear,
+        Effect.suspend(() => settings.used(used))
+      ),
       () => made !== undefined,
       ({ failure }) => Effect.logDebug(`after an image: ${failure.message}`)
     )
@@ -154,7 +169,7 @@ const streamed =
   }
 
 const direct =
-  (access: OpenAIAccess): Approach =>
+  (access: OpenAIAccess, { used }: ApproachSettings): Approach =>
   (job, asked) => {
     const { model, n, prompt, style, user } = asked
     const request = {
@@ -169,7 +184,10 @@ const direct =
       .paid(RequestKey.make(job, request), Pictures.ImagesAnswer, (client, options) =>
         client.images.generate(request as OpenAI.Images.ImageGenerateParamsNonStreaming, options)
       )
-      .pipe(Effect.flatMap((answer) => Effect.mapError(Pictures.ofAnswer(answer, "direct"), accepted)))
+      .pipe(
+        Effect.tap(({ usage }) => used(TokenUsage.of(usage))),
+        Effect.flatMap((answer) => Effect.mapError(Pictures.ofAnswer(answer, "direct"), accepted))
+      )
   }
 
 /** Makes images, by the first way that the API takes. */
@@ -177,7 +195,7 @@ export const make = (access: OpenAIAccess, settings: ApproachSettings) => {
   const ways = {
     background: inBackground(access, settings),
     stream: streamed(access, settings),
-    direct: direct(access)
+    direct: direct(access, settings)
   }
   type Way = keyof typeof ways
   const order: ReadonlyArray<Way> = ["background", "stream", "direct"]

@@ -133,7 +133,7 @@ export const openAIDouble = (key: string) =>
         metadata: request.metadata ?? {},
         output: status !== "completed" ? [] : tool ? [{ ...drawing, revised_prompt: "as it was drawn" }] : [message],
         error: status === "failed" ? { code, message: "it went wrong" } : null,
-        usage: status === "completed" ? usage : null
+        usage: status === "completed" || status === "failed" ? usage : null
       }
     }
 
