@@ -7,6 +7,7 @@ import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
 import { type Duration, Effect, Layer, type Redacted } from "effect"
+import * as AssetCheck from "./AssetCheck.ts"
 import * as ConnectorLayers from "./ConnectorLayers.ts"
 import * as HttpRegistry from "./HttpRegistry.ts"
 import * as Instance from "./Instance.ts"
@@ -34,6 +35,7 @@ export interface WorkerProcessOptions extends ConnectorLayers.ConnectorSettings 
 
 const running = Effect.fnUntraced(function* (options: WorkerProcessOptions, mapping: MappingSource.LoadedMapping) {
   const { environment, workerType } = options
+  yield* AssetCheck.beforeWork(options)
   const offering = yield* WorkerConnectors.acquire(mapping, workerType, environment)
   yield* JobScheduler.startStandby
   return yield* WorkerAgent.run({

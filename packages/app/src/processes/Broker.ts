@@ -1,5 +1,6 @@
 /** The server process: stores, routes and schedulers, and on request a machine of simulated workers. */
 import * as NetAddress from "effect/net/NetAddress"
+import * as AssetCheck from "@muster/impl/AssetCheck"
 import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
@@ -178,7 +179,7 @@ export const run = Effect.fnUntraced(function* (
   const server = announce.pipe(Layer.provideMerge(BrokerServer.layer({ host, port })))
   // The workers stop first, while there is still a queue to hand their jobs back to.
   return yield* Layer.launch(
-    EmbeddedWorkers.layer(machine).pipe(
+    Layer.merge(EmbeddedWorkers.layer(machine), AssetCheck.diagnosis(configuration)).pipe(
       Layer.provide(server),
       // The server hands out what its workers keep.
       Layer.provide(connectors),
