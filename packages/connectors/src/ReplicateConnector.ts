@@ -22,7 +22,7 @@ import * as Settings from "./Settings.ts"
 const name = "ReplicateConnector"
 
 const Variables = Schema.Struct({
-  REPLICATE_API_TOKEN: Settings.secret,
+  REPLICATE_API_TOKEN: Settings.token,
   REPLICATE_BASE_URL: Settings.httpUrl,
   REPLICATE_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   REPLICATE_MAX_RETRIES: Settings.integer(0, 10),

@@ -21,7 +21,7 @@ import * as Settings from "./Settings.ts"
 const name = "RunPodConnector"
 
 const Variables = Schema.Struct({
-  RUNPOD_API_KEY: Settings.secret,
+  RUNPOD_API_KEY: Settings.token,
   RUNPOD_ENDPOINT_ID: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/, { expected: "the id of an endpoint" })),
   RUNPOD_BASE_URL: Settings.httpUrl,
   RUNPOD_TIMEOUT_SECONDS: Settings.integer(1, 3_600),

@@ -177,6 +177,17 @@ describe("OpenAITextConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("refuses a key that no header can carry, and does not repeat it", () =>
+    Effect.gen(function* () {
+      for (const wrong of ["sk-\u2026secret", "sk-secret\r"]) {
+        const error = yield* Effect.flip(acquire(connector, { OPENAI_API_KEY: wrong }))
+        assert.strictEqual(error._tag, "InvalidConfiguration")
+        assert.include(error.message, "OPENAI_API_KEY: Expected a secret of ASCII characters without spaces")
+        assert.notInclude(error.message, "sk-")
+      }
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("attempts of one job are the same to a provider that knows such keys, and jobs are not", () =>
     Effect.gen(function* () {
       const double = yield* service
