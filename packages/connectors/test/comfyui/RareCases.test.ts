@@ -1,4 +1,4 @@
-import { nominalGigabytes } from "@muster/connectors/comfyui/ComfyOffer"
+import { nominalGigabytes } from "@muster/connectors/GpuMemory"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
@@ -125,7 +125,7 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
 
   live("a server that answers and runs nothing is not healthy, and its job goes elsewhere", () =>
     Effect.gen(function* () {
-      const { double, running, start } = yield* ready()
+      const { double, running, start } = yield* ready({ COMFYUI_STALLED_SECONDS: "0.5" })
       double.killWorker()
       yield* running.health
       const failure = yield* Effect.flip(start(jobOf(graph("01-simple"))))
@@ -136,10 +136,8 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       // Nothing more is sent to it until it was away.
       assert.include((yield* Effect.flip(start(jobOf(graph("01-simple"))))).message, "runs nothing")
       assert.strictEqual(double.posted.length, 1)
-      const back = yield* Effect.forkChild(double.restart(200))
       const away = Effect.filterOrFail(Effect.flip(running.health), ({ message }) => !message.includes("runs nothing"))
-      yield* Effect.orDie(Effect.retry(away, { times: 100, schedule: Schedule.spaced("10 millis") }))
-      yield* Fiber.join(back)
+      yield* double.restart(Effect.orDie(Effect.retry(away, Schedule.spaced("10 millis"))))
       yield* running.health
     })
   )
