@@ -27,6 +27,8 @@ const Variables = Schema.Struct({
   HTTP_MAX_RETRIES: Settings.integer(0, 10)
 })
 
+const stopWithin = Duration.seconds(5)
+
 const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const { A1111_API_AUTH, A1111_PORT, A1111_URL } = settings
   const webUi = yield* WebUi.make({
@@ -38,7 +40,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   })
   return yield* WebUiJobs.make(webUi, {
     pollEvery: Duration.millis(settings.A1111_POLL_INTERVAL_MS),
-    patience: Duration.seconds(settings.A1111_PATIENCE_SECONDS)
+    patience: Duration.seconds(settings.A1111_PATIENCE_SECONDS),
+    stopWithin
   })
 })
 

@@ -3,7 +3,7 @@
  * tried again a few times where nothing can be done twice by it; all else is the retry of the job. Source: document
  * 003.
  */
-import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
 import * as SchemaIssues from "@muster/core/SchemaIssues"
 import { Clock, DateTime, Duration, Effect, Schedule, Schema, type Scope, Stream } from "effect"
 import { HttpClient, type HttpClientError, type HttpClientRequest, type HttpClientResponse } from "effect/http"
@@ -18,6 +18,8 @@ export interface HttpServiceSettings {
   readonly maxRetries: number
   /** Bytes of an answer that is read into memory. */
   readonly maxAnswerBytes?: number | undefined
+  /** What a longer answer is; ProtocolError by default. Not to be tried again where it was work to make it. */
+  readonly tooLong?: FailureKind | undefined
   /** What the service says about an error, from the body of its answer. */
   readonly wordsOf?: ((body: unknown) => string | undefined) | undefined
   /** What a refusal means where its status alone does not say it; undefined leaves it to the status. */
@@ -109,7 +111,15 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
   const client = yield* HttpClient.HttpClient
   // Whoever reads an answer to its end needs no scope for it.
   const scopedClient = HttpClient.withScope(client)
-  const { failureOf, maxAnswerBytes = defaultMaxAnswer, maxRetries, name, timeout, wordsOf = usualWords } = settings
+  const {
+    failureOf,
+    maxAnswerBytes = defaultMaxAnswer,
+    maxRetries,
+    name,
+    timeout,
+    tooLong = "ProtocolError",
+    wordsOf = usualWords
+  } = settings
 
   const protocolError = (message: string) =>
     new ConnectorFailure({ kind: "ProtocolError", message: `${name} ${message}` })
@@ -181,7 +191,10 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
             isWhole
               ? Effect.succeed({ content: bytes as Uint8Array, content_type: response.headers["content-type"] })
               : Effect.fail<Refusal>({
-                  failure: protocolError(`answered more than ${maxAnswerBytes} bytes`),
+                  failure: new ConnectorFailure({
+                    kind: tooLong,
+                    message: `${name} answered more than ${maxAnswerBytes} bytes`
+                  }),
                   mayRepeat: false
                 })
           )

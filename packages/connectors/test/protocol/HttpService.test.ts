@@ -143,9 +143,12 @@ describe("a service by HTTP", () => {
     (url, service) =>
       Effect.gen(function* () {
         const failure = yield* Effect.flip(service.bytes(get(url)))
-        assert.match(failure.message, /more than 1000000 bytes/)
+        assert.deepStrictEqual(
+          [failure.kind, failure.message],
+          ["InvalidPayload", "the service answered more than 1000000 bytes"]
+        )
       }),
-    { maxAnswerBytes: 1_000_000 }
+    { maxAnswerBytes: 1_000_000, tooLong: "InvalidPayload" }
   )
 
   test(
