@@ -1,7 +1,10 @@
 import { connector } from "@muster/connectors/A1111WebSocketConnector"
+import * as WebUi from "@muster/connectors/a1111/WebUi"
+import * as WebUiJobs from "@muster/connectors/a1111/WebUiJobs"
+import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
 import { Asset } from "@muster/core/connector/Asset"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schema } from "effect"
+import { Duration, Effect, Fiber, Schema } from "effect"
 import { png } from "./assets/AssetStoreSuite.ts"
 import { acquire, eventually, jobOf, services, suite } from "./ConnectorSuite.ts"
 import { webUiDouble } from "./doubles/WebUiDouble.ts"
@@ -117,6 +120,52 @@ describe("A1111WebSocketConnector", () => {
         double.interrupted.map((id) => id.startsWith("muster-")),
         [true]
       )
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("one that waits behind others when it is cancelled is stopped when its turn comes, and no other", () =>
+    Effect.gen(function* () {
+      const double = yield* webUiDouble({ tellsTasks: true })
+      const seconds = Duration.seconds
+      const webUi = yield* WebUi.make({
+        url: double.url,
+        auth: undefined,
+        timeout: seconds(1),
+        generationTimeout: seconds(30),
+        maxRetries: 0
+      })
+      const settings = { pollEvery: Duration.millis(5), patience: seconds(30), stopWithin: Duration.millis(50) }
+      const running = yield* WebUiJobs.make(webUi, settings)
+      double.overtake("somebody else", 100)
+      const fiber = yield* Effect.forkChild(running.process(jobOf({ prompt: "endless" }), () => Effect.void))
+      yield* eventually("ours waits", () => double.running() === 2)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(double.running(), 2)
+      yield* running.process(jobOf({ prompt: "a cat", steps: 1 }), () => Effect.void)
+      assert.strictEqual(double.running(), 0)
+      assert.deepStrictEqual(
+        double.interrupted.map((id) => id.startsWith("muster-")),
+        [true]
+      )
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("images that could not be stored are not made again by the next attempt", () =>
+    Effect.gen(function* () {
+      let isFull = true
+      const store = yield* AssetStore
+      const failing = AssetStore.of({
+        ...store,
+        save: (asset) =>
+          isFull ? Effect.fail(new AssetFailed({ detail: "the disk is full", cause: undefined })) : store.save(asset)
+      })
+      const { double, running } = yield* Effect.provideService(up, AssetStore, failing)
+      const job = jobOf({ prompt: "a cat", steps: 1 })
+      const failure = yield* Effect.flip(running.process(job, () => Effect.void))
+      assert.strictEqual(failure.kind, "AssetFailed")
+      isFull = false
+      yield* running.process({ ...job, attempt: 2 }, () => Effect.void)
+      assert.strictEqual(double.asked.length, 1)
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
