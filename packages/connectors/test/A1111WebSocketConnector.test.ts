@@ -130,17 +130,18 @@ describe("A1111WebSocketConnector", () => {
       const webUi = yield* WebUi.make({
         url: double.url,
         auth: undefined,
-        timeout: seconds(1),
-        generationTimeout: seconds(30),
+        timeout: seconds(30),
+        generationTimeout: seconds(60),
         maxRetries: 0
       })
-      const settings = { pollEvery: Duration.millis(5), patience: seconds(30), stopWithin: Duration.millis(50) }
+      const settings = { pollEvery: Duration.millis(5), patience: seconds(60), stopWithin: Duration.millis(50) }
       const running = yield* WebUiJobs.make(webUi, settings)
-      double.overtake("somebody else", 100)
+      double.overtake("somebody else")
       const fiber = yield* Effect.forkChild(running.process(jobOf({ prompt: "endless" }), () => Effect.void))
       yield* eventually("ours waits", () => double.running() === 2)
       yield* Fiber.interrupt(fiber)
-      assert.strictEqual(double.running(), 2)
+      assert.deepStrictEqual([double.running(), double.interrupted], [2, []])
+      double.leave()
       yield* running.process(jobOf({ prompt: "a cat", steps: 1 }), () => Effect.void)
       assert.strictEqual(double.running(), 0)
       assert.deepStrictEqual(

@@ -153,7 +153,10 @@ export const webUiDouble = (options: { readonly tellsTasks: boolean; readonly au
       running: () => line.length,
       /** Somebody else uses it for so many steps. */
       busy: (id: string, steps: number) => void line.push(others(id, steps)),
-      /** Somebody else comes a moment before the next request. */
-      overtake: (id: string, steps: number) => void (overtaking = others(id, steps))
+      /** Somebody else comes a moment before the next request, and stays until `leave`. */
+      overtake: (id: string) => void (overtaking = others(id, Infinity)),
+      leave: () => {
+        if (line[0] !== undefined) end(line[0])
+      }
     }
   })
