@@ -23,6 +23,13 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
       const syncFolder = (folder: string) =>
         Effect.scoped(Effect.flatMap(files.open(folder, { flag: "r" }), (opened) => opened.sync)).pipe(Effect.ignore)
 
+      /** Where a file can have one name only, as on many network folders. */
+      const copy = (from: string, to: string) =>
+        Effect.andThen(
+          files.copyFile(from, to),
+          Effect.scoped(Effect.flatMap(files.open(to, { flag: "r+" }), (opened) => opened.sync))
+        )
+
       const put = Effect.fnUntraced(
         function* (from: { readonly path: string }, path: string) {
           const to = paths.join(root, path)
@@ -31,7 +38,10 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
           // The content is needed again when reading it back fails, so a second name of it is moved.
           const second = `${from.path}-${globalThis.crypto.randomUUID()}`
           yield* Effect.ensuring(
-            Effect.andThen(files.link(from.path, second), files.rename(second, to)),
+            Effect.andThen(
+              Effect.catch(files.link(from.path, second), () => copy(from.path, second)),
+              files.rename(second, to)
+            ),
             Effect.ignore(files.remove(second, { force: true }))
           )
           yield* syncFolder(folder)

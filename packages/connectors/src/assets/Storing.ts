@@ -25,6 +25,7 @@ const longestNote = 1_000
 /** A store over a place; contents wait in `folder` until they are stored. */
 export const make = Effect.fnUntraced(function* (folder: string, place: Place) {
   const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  yield* Effect.forkScoped(Spool.sweeping(folder))
 
   const again = <A>(self: Effect.Effect<A, AssetFailed>) =>
     self.pipe(
