@@ -4,7 +4,7 @@ import * as WebUiJobs from "@muster/connectors/a1111/WebUiJobs"
 import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
 import { Asset } from "@muster/core/connector/Asset"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Schema } from "effect"
+import { Duration, Effect, Fiber, Schema, Stream } from "effect"
 import { png } from "./assets/AssetStoreSuite.ts"
 import { acquire, eventually, jobOf, services, suite } from "./ConnectorSuite.ts"
 import { webUiDouble } from "./doubles/WebUiDouble.ts"
@@ -92,6 +92,18 @@ describe("A1111WebSocketConnector", () => {
       const { double, result } = yield* run({ mode: "img2img", init_images: [image] })
       const failure = yield* Effect.flip(Effect.fromResult(result))
       assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("refuses images that are too much together", () =>
+    Effect.gen(function* () {
+      const store = yield* AssetStore
+      const image = Buffer.concat([png, Buffer.alloc(45 * 1024 * 1024)])
+      const { file_name: asset } = yield* Effect.orDie(store.saveInput({ type: "image", content: Stream.make(image) }))
+      const { double, result } = yield* run({ mode: "img2img", init_images: [{ asset }, { asset }], mask: { asset } })
+      const failure = yield* Effect.flip(Effect.fromResult(result))
+      assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
+      assert.match(failure.message, /^mask: the images are larger than .* together$/)
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 

@@ -2,6 +2,7 @@
  * What a job asks of a web UI: the fields of its own API, and nothing else. Images are given by URL or as assets, never
  * as the web UI would fetch them itself.
  */
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { Effect, Schema, Struct } from "effect"
 import * as InputImage from "../assets/InputImage.ts"
 import * as Settings from "../Settings.ts"
@@ -109,11 +110,23 @@ export interface Generation {
   readonly save_assets: boolean
 }
 
-const base64 = Effect.fnUntraced(function* (name: string, given: InputImage.Given) {
-  const file = yield* InputImage.read(name, given)
-  const bytes = yield* Effect.promise(() => file.arrayBuffer())
-  return Buffer.from(bytes).toString("base64")
-})
+/** All images of a request together, in bytes: it goes out as one text. */
+const mostBytes = 128 * 1024 * 1024
+
+/** Reads images as base64, as long as they are not too much together. */
+const reader = () => {
+  let total = 0
+  return Effect.fnUntraced(function* (name: string, given: InputImage.Given) {
+    const file = yield* InputImage.read(name, given)
+    total += file.size
+    if (total > mostBytes) {
+      const message = `${name}: the images are larger than ${mostBytes} bytes together`
+      return yield* new ConnectorFailure({ kind: "InvalidPayload", message })
+    }
+    const bytes = yield* Effect.promise(() => file.arrayBuffer())
+    return Buffer.from(bytes).toString("base64")
+  })
+}
 
 const Mode = Schema.Struct({ mode: Schema.optionalKey(Schema.Literals(["txt2img", "img2img"])) })
 
@@ -126,6 +139,7 @@ export const read = Effect.fnUntraced(function* (payload: unknown) {
   }
   const decoded = yield* Settings.decodePayload(FromImages, payload)
   const { init_images, mask, mode, save_assets = true, ...rest } = decoded
+  const base64 = reader()
   const images = yield* Effect.forEach(init_images, (image, at) => base64(`init_images.${at}`, image))
   const masked = mask === undefined ? {} : { mask: yield* base64("mask", mask) }
   return { mode, request: { ...rest, init_images: images, ...masked }, save_assets } satisfies Generation as Generation
