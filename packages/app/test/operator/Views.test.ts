@@ -209,11 +209,17 @@ describe("JobView", () => {
 
 describe("WorkerView", () => {
   it("lists workers in aligned columns", () => {
-    const silent = { ...worker, id: WorkerId.make("worker-2"), last_heartbeat_at: null, status: "pending" as const }
+    const silent = {
+      ...worker,
+      id: WorkerId.make("worker-2"),
+      last_heartbeat_at: null,
+      status: "pending" as const,
+      unhealthy_job_types: []
+    }
     assert.deepStrictEqual(WorkerView.table([worker, silent], now, wide).split("\n"), [
-      "ID        STATUS   REGION  OCCUPANCY  CAPACITY  JOB TYPES          LAST BEAT",
-      "w-1       active   local   busy              2  simulation, other  4 s ago",
-      "worker-2  pending  local   busy              2  simulation, other  never"
+      "ID        STATUS   REGION  OCCUPANCY  CAPACITY  JOB TYPES                      LAST BEAT",
+      "w-1       active   local   busy              2  simulation, other (unhealthy)  4 s ago",
+      "worker-2  pending  local   busy              2  simulation, other              never"
     ])
   })
 
