@@ -285,6 +285,29 @@ describe("a connector under supervision", () => {
   )
 })
 
+describe("what a service has", () => {
+  it.effect("is asked anew while it is well; an answer that fails costs nothing", () =>
+    Effect.gen(function* () {
+      let found: Effect.Effect<{ readonly models: ReadonlyArray<string> }, ConnectorFailure> = Effect.succeed({
+        models: ["sdxl"]
+      })
+      let told = 0
+      const { connector } = aConnector({ offer: Effect.suspend(() => found) })
+      const supervised = yield* supervise(connector, () => void told++)
+      found = Effect.succeed({ models: ["sdxl", "flux"] })
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(supervised.offer().models, ["sdxl"])
+      const before = told
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual([supervised.offer().models, told], [["sdxl", "flux"], before + 1])
+      found = Effect.fail(away)
+      yield* TestClock.adjust("30 minutes")
+      assert.deepStrictEqual([supervised.offer().models, told], [["sdxl", "flux"], before + 1])
+      assert.deepStrictEqual(status(supervised), ["idle", null, true])
+    }).pipe(Effect.provide(noServices))
+  )
+})
+
 describe("an offering of supervised connectors", () => {
   const together = Effect.fnUntraced(function* (
     connectors: ReadonlyArray<{ readonly connector: Connector; readonly job_types: ReadonlyArray<string> }>,

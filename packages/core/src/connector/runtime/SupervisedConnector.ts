@@ -12,6 +12,8 @@ import * as Secrets from "./Secrets.ts"
 
 const healthEvery = Duration.seconds(10)
 const healthWithin = Duration.seconds(5)
+/** After so many looks at a service that is well it is asked anew what it has: every five minutes. */
+const looksPerOffer = 30
 /** A list of everything a service has may be long. */
 const offerWithin = Duration.seconds(30)
 /** How long one try to start may take. */
@@ -132,8 +134,12 @@ export const make = Effect.fnUntraced(function* (
   const watch = (up: RunningConnector, onFirst: Effect.Effect<void>) =>
     Effect.gen(function* () {
       let failed = strikes
+      let looks = 0
       while (true) {
-        const exit = yield* Effect.result(Effect.andThen(look(up), isWell ? Effect.void : refreshOffer(up)))
+        // Without an offer it is not offered; with one, an old offer is better than none.
+        const isDue = ++looks % looksPerOffer === 0
+        const renewed = isDue ? Effect.ignore(refreshOffer(up), { log: "Debug" }) : Effect.void
+        const exit = yield* Effect.result(Effect.andThen(look(up), isWell ? renewed : refreshOffer(up)))
         if (exit._tag === "Success") {
           failed = 0
           yield* become(true, null)
