@@ -95,16 +95,21 @@ describe("A1111WebSocketConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
-  it.live("refuses images that are too much together", () =>
-    Effect.gen(function* () {
-      const store = yield* AssetStore
-      const image = Buffer.concat([png, Buffer.alloc(45 * 1024 * 1024)])
-      const { file_name: asset } = yield* Effect.orDie(store.saveInput({ type: "image", content: Stream.make(image) }))
-      const { double, result } = yield* run({ mode: "img2img", init_images: [{ asset }, { asset }], mask: { asset } })
-      const failure = yield* Effect.flip(Effect.fromResult(result))
-      assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
-      assert.match(failure.message, /^mask: the images are larger than .* together$/)
-    }).pipe(Effect.scoped, Effect.provide(services))
+  it.live(
+    "refuses images that are too much together",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* AssetStore
+        const image = Buffer.concat([png, Buffer.alloc(45 * 1024 * 1024)])
+        const { file_name: asset } = yield* Effect.orDie(
+          store.saveInput({ type: "image", content: Stream.make(image) })
+        )
+        const { double, result } = yield* run({ mode: "img2img", init_images: [{ asset }, { asset }], mask: { asset } })
+        const failure = yield* Effect.flip(Effect.fromResult(result))
+        assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
+        assert.match(failure.message, /^mask: the images are larger than .* together$/)
+      }).pipe(Effect.scoped, Effect.provide(services)),
+    60_000
   )
 
   it.live("tells what is wrong, and when memory ran out", () =>
