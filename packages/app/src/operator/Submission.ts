@@ -48,10 +48,16 @@ const read = Effect.fnUntraced(function* (path: string) {
   return yield* files.readFileString(path)
 })
 
+const unreadable: Readonly<Record<string, string>> = {
+  NotFound: "no such file",
+  PermissionDenied: "the file may not be read",
+  BadResource: "it is no file"
+}
+
 /** The text of a file, `-` for standard input; `flag` is how it is called when it cannot be read. */
 export const readText = (flag: string, path: string) =>
   read(path).pipe(
-    Effect.mapError(({ reason }) => wrong(`${flag}: ${reason._tag === "NotFound" ? "no such file" : reason.message}`)),
+    Effect.mapError(({ reason }) => wrong(`${flag}: ${unreadable[reason._tag] ?? reason.message}`)),
     // Editors on Windows put a byte order mark first, which JSON does not know.
     Effect.map((text) => text.replace(/^\ufeff/, ""))
   )
