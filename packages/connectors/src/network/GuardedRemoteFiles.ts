@@ -79,7 +79,9 @@ const fetchFile = Effect.fnUntraced(function* (
     const response = yield* client.execute(HttpClientRequest.get(url.href)).pipe(
       Effect.mapError((error) =>
         isRefusal(error)
-          ? invalid(`${url.host} is not a public address; files are fetched from public ones only`)
+          ? invalid(
+              `${url.host} is not a public address; files are fetched from others only where MUSTER_FETCH_ALLOW_PRIVATE of the worker allows it`
+            )
           : HttpFailure.ofTransport(name, error)
       ),
       Effect.timeoutOrElse({
