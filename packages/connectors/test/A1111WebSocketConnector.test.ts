@@ -18,10 +18,9 @@ const service = (tellsTasks: boolean) =>
       A1111_URL: double.url,
       A1111_API_AUTH: auth,
       A1111_POLL_INTERVAL_MS: "5",
-      A1111_TIMEOUT_SECONDS: "3",
-      HTTP_TIMEOUT_SECONDS: "1",
       HTTP_MAX_RETRIES: "0"
-    }
+    },
+    impatient: { A1111_TIMEOUT_SECONDS: "3", HTTP_TIMEOUT_SECONDS: "1" }
   }))
 
 for (const tellsTasks of [true, false]) {

@@ -84,6 +84,9 @@ describe("OpenAITextConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  /** For answers that stop: those before it stops may take their time. */
+  const impatient = { environment: { OPENAI_TIMEOUT: "3", OPENAI_TIMEOUT_SECONDS: "3" } }
+
   for (const [what, kind] of [
     ["broken", "ServiceUnavailable"],
     ["silent", "Timeout"],
@@ -93,7 +96,7 @@ describe("OpenAITextConnector", () => {
   ] as const) {
     it.live(`an answer that is ${what} is ${kind}`, () =>
       Effect.gen(function* () {
-        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] })
+        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] }, impatient)
         assert.strictEqual((yield* Effect.flip(Effect.fromResult(result))).kind, kind)
         assert.strictEqual(double.paid.length, 1)
         yield* eventually("the request is over", () => double.running() === 0)
@@ -104,7 +107,7 @@ describe("OpenAITextConnector", () => {
   for (const what of ["cut at the end", "quiet at the end"]) {
     it.live(`an answer that is whole and then ${what} is the answer: it is paid for`, () =>
       Effect.gen(function* () {
-        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] })
+        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] }, impatient)
         const answer = (yield* Effect.fromResult(result)) as { text: string; usage: unknown }
         assert.deepStrictEqual([answer.text, answer.usage], ["one two three", null])
         assert.strictEqual(double.paid.length, 1)

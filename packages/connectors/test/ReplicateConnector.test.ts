@@ -15,10 +15,10 @@ const service = Effect.map(replicateDouble(token), (double) => ({
   environment: {
     REPLICATE_API_TOKEN: token,
     REPLICATE_BASE_URL: double.url,
-    REPLICATE_TIMEOUT_SECONDS: "1",
     REPLICATE_MAX_RETRIES: "1",
     REPLICATE_POLL_INTERVAL_MS: "10"
-  }
+  },
+  impatient: { REPLICATE_TIMEOUT_SECONDS: "1" }
 }))
 
 suite("ReplicateConnector", {

@@ -15,10 +15,10 @@ const service = Effect.map(runPodDouble(key), (double) => ({
     RUNPOD_API_KEY: key,
     RUNPOD_ENDPOINT_ID: endpoint,
     RUNPOD_BASE_URL: double.url,
-    RUNPOD_TIMEOUT_SECONDS: "1",
     RUNPOD_MAX_RETRIES: "1",
     RUNPOD_POLL_INTERVAL_MS: "10"
-  }
+  },
+  impatient: { RUNPOD_TIMEOUT_SECONDS: "1" }
 }))
 
 suite("RunPodConnector", {

@@ -12,11 +12,11 @@ const service = Effect.gen(function* () {
     running: work.running,
     environment: {
       SIMULATION_HTTP_URL: url,
-      HTTP_TIMEOUT_SECONDS: "1",
       HTTP_MAX_RETRIES: "0",
       SIMULATION_POLL_INTERVAL_MS: "5",
       SIMULATION_TEST_MODE: "true"
-    }
+    },
+    impatient: { HTTP_TIMEOUT_SECONDS: "1" }
   }
 })
 
@@ -52,7 +52,7 @@ describe("SimulationHttpConnector", () => {
 
   it.live("does not wait longer for an answer than its timeout", () =>
     Effect.gen(function* () {
-      const failure = yield* Effect.flip(run({ duration_ms: 10, late_ms: 60_000 }))
+      const failure = yield* Effect.flip(run({ duration_ms: 10, late_ms: 60_000 }, { HTTP_TIMEOUT_SECONDS: "1" }))
       assert.strictEqual(failure.kind, "Timeout")
     })
   )

@@ -12,9 +12,9 @@ const service = Effect.gen(function* () {
     running: work.running,
     environment: {
       SIMULATION_WEBSOCKET_URL: url,
-      SIMULATION_WEBSOCKET_TIMEOUT_SECONDS: "1",
       SIMULATION_TEST_MODE: "true"
-    }
+    },
+    impatient: { SIMULATION_WEBSOCKET_TIMEOUT_SECONDS: "1" }
   }
 })
 
@@ -50,7 +50,8 @@ describe("SimulationWebsocketConnector", () => {
 
   it.live("does not wait longer for an answer than its timeout", () =>
     Effect.gen(function* () {
-      const failure = yield* Effect.flip(run({ duration_ms: 10, late_ms: 60_000 }))
+      const impatient = { SIMULATION_WEBSOCKET_TIMEOUT_SECONDS: "1" }
+      const failure = yield* Effect.flip(run({ duration_ms: 10, late_ms: 60_000 }, impatient))
       assert.strictEqual(failure.kind, "Timeout")
     })
   )

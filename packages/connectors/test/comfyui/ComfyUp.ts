@@ -1,4 +1,4 @@
-/** A connector to a ComfyUI that was recorded, with short times. */
+/** A connector to a ComfyUI that was recorded. It looks often, and gives up late: a machine may be slow. */
 import { connector } from "@muster/connectors/ComfyUIWebSocketConnector"
 import { Asset } from "@muster/core/connector/Asset"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
@@ -10,11 +10,9 @@ import { comfyDouble, type Options } from "../doubles/ComfyDouble.ts"
 
 export const environmentOf = (url: string, over: Readonly<Record<string, string>> = {}) => ({
   COMFYUI_URL: url,
-  COMFYUI_TIMEOUT_SECONDS: "2",
   COMFYUI_MAX_RETRIES: "1",
   COMFYUI_SILENCE_SECONDS: "0.2",
   COMFYUI_PATIENCE_SECONDS: "5",
-  COMFYUI_STALLED_SECONDS: "0.5",
   ...over
 })
 

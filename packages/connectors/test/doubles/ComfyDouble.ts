@@ -97,6 +97,9 @@ export const comfyDouble = (options: Options) =>
     let made = new Set<string>()
     let numbers = 0
     let isDead = false
+    /** What goes on when prompts do again. */
+    let held: (() => void) | undefined
+    let isHeld = false
     let life = 0
     const timers = new Set<NodeJS.Timeout>()
 
@@ -194,6 +197,10 @@ export const comfyDouble = (options: Options) =>
       const wait = isLast ? 30 : Math.max(0, happening.at - at)
       later(wait / speed, () => {
         if (life !== ours || running !== prompt) return
+        if (isHeld) {
+          held = () => play(prompt, nth, at)
+          return
+        }
         const type = happening?.message?.type
         const reports = isLast || type === "progress" || type === "executing" || type === "execution_interrupted"
         if (prompt.isInterrupted && reports) return void interrupt(prompt)
@@ -418,15 +425,24 @@ export const comfyDouble = (options: Options) =>
         pending = []
         past.clear()
       },
+      /** What runs stands still until it is let go. */
+      hold: () => {
+        isHeld = true
+      },
+      letGo: () => {
+        isHeld = false
+        held?.()
+        held = undefined
+      },
       /** The thread that runs prompts is dead; HTTP goes on. */
       killWorker: () => {
         isDead = true
       },
-      /** Ends without a word, and is there again after a while with nothing in queue, history and temporary files. */
-      restart: (downFor_ms: number) =>
-        Effect.promise(async () => {
+      /** Ends without a word, and is there again after `meanwhile` with nothing in queue, history and temporary files. */
+      restart: Effect.fnUntraced(function* (meanwhile: Effect.Effect<unknown>) {
+        const { port } = server.server.address() as AddressInfo
+        yield* Effect.sync(() => {
           life++
-          const { port } = server.server.address() as AddressInfo
           cut()
           server.server.closeAllConnections()
           server.server.close()
@@ -436,8 +452,9 @@ export const comfyDouble = (options: Options) =>
           made = new Set([...made].filter((key) => !key.startsWith("temp/")))
           numbers = 0
           isDead = false
-          await new Promise((done) => setTimeout(done, downFor_ms))
-          await once(server.server.listen(port, "127.0.0.1"), "listening")
         })
+        yield* meanwhile
+        yield* Effect.promise(() => once(server.server.listen(port, "127.0.0.1"), "listening"))
+      })
     }
   })

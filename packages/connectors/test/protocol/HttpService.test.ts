@@ -6,7 +6,7 @@ import type { RequestListener } from "node:http"
 import { localService } from "./LocalService.ts"
 
 const Answer = Schema.Struct({ ok: Schema.Boolean })
-const settings = { name: "the service", timeout: Duration.seconds(5), maxRetries: 2 }
+const settings = { name: "the service", timeout: Duration.seconds(60), maxRetries: 2 }
 
 const test = (
   name: string,
@@ -172,7 +172,7 @@ describe("a service by HTTP", () => {
       const service = yield* HttpService.make(settings)
       yield* Effect.scoped(service.open(get(url)))
       yield* Effect.timeoutOrElse(Deferred.await(closed), {
-        duration: "10 seconds",
+        duration: "60 seconds",
         orElse: () => Effect.die(new Error("the connection stays open"))
       })
     }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer))
