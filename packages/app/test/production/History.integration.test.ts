@@ -210,7 +210,13 @@ layer(Stores.layer, { timeout: "2 minutes", excludeTestServices: true })("the hi
         const { env, postgres } = yield* Stores
         const queue = "trim"
         // Nothing is kept for longer than the archive makes it be.
-        const own = { ...env, MUSTER_QUEUE: queue, MUSTER_EVENT_RETENTION: "0s", MUSTER_RETENTION: "0s" }
+        const own = {
+          ...env,
+          MUSTER_QUEUE: queue,
+          MUSTER_EVENT_RETENTION: "0s",
+          MUSTER_RETENTION: "0s",
+          MUSTER_LEASE: "30s"
+        }
         const server = yield* startBroker("server", own)
         yield* isReady(server)
         const worker = { WORKER_ID: "trim-1", CONNECTORS: "simulation", MUSTER_CAPACITY: "8" }

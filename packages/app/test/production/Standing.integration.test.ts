@@ -34,7 +34,7 @@ const production = Effect.gen(function* () {
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
     MUSTER_HEARTBEAT_INTERVAL: "500ms",
-    MUSTER_LEASE: "3s"
+    MUSTER_LEASE: "10s"
   }
   const server = yield* startBroker("server", env)
   const send = (method: string, path: string, body?: unknown) =>
@@ -69,7 +69,7 @@ it.live(
     Effect.gen(function* () {
       const { aWorker, beat, job, ready, redis, send, server, submit, worker } = yield* production
       const first = yield* aWorker("first")
-      yield* submit("long", 20_000)
+      yield* submit("long", 600_000)
       yield* eventually("held by the first", job("long"), ({ status }) => status === "processing")
       yield* aWorker("second")
       assert.strictEqual((yield* send("POST", "/workers/first/drain", { jobs: "return" })).status, 200)
