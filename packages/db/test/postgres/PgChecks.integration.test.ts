@@ -113,7 +113,7 @@ describe("PostgreSQL under examination", () => {
         )
         const took = Date.now() - began
         yield* server.resume
-        assert.isBelow(took, 3_000)
+        assert.isBelow(took, 30_000)
         assert.deepStrictEqual(
           findings.map(({ name, verdict }) => [name, verdict]),
           [["postgres.connection", "error"]]
