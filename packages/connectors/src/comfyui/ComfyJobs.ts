@@ -196,6 +196,7 @@ export const make = Effect.fnUntraced(function* (
       prompt_id: sent.prompt_id,
       outputs: saved.outputs,
       cached_nodes: progress.cached(),
+      ...(saved.left_out === 0 ? {} : { left_out: saved.left_out }),
       ...(sent.isNew ? {} : { adopted: true }),
       ...(sent.node_errors.length === 0 ? {} : { node_errors: sent.node_errors }),
       assets: saved.assets

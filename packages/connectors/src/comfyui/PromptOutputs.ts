@@ -31,6 +31,8 @@ export interface Output {
 export interface Saved {
   readonly outputs: ReadonlyArray<Output>
   readonly assets: ReadonlyArray<Asset>
+  /** Files and texts beyond what is taken from one prompt. */
+  readonly left_out: number
 }
 
 interface Found {
@@ -126,10 +128,13 @@ export const save = Effect.fnUntraced(function* (options: {
 }): Effect.fn.Return<Saved, ConnectorFailure | FileLost, AssetStore> {
   const { job, server, workflow } = options
   const all = find(options.outputs)
-  const texts = all.filter(isText).slice(0, mostTexts)
+  const allTexts = all.filter(isText)
+  const texts = allTexts.slice(0, mostTexts)
   const lasting = all.filter((one) => !isText(one) && !isTemporary(one))
   const withTemporary = options.temporary ?? lasting.length === 0
-  const files = (withTemporary ? all.filter((one) => !isText(one)) : lasting).slice(0, mostFiles)
+  const allFiles = withTemporary ? all.filter((one) => !isText(one)) : lasting
+  const files = allFiles.slice(0, mostFiles)
+  const left_out = allTexts.length - texts.length + (allFiles.length - files.length)
   const assets: Array<Asset> = []
 
   const keep = Effect.fnUntraced(function* ({ name, node_id, value }: Found) {
@@ -149,5 +154,5 @@ export const save = Effect.fnUntraced(function* (options: {
     return { ...of, asset: asset.file_name }
   })
 
-  return { outputs: yield* Effect.forEach([...files, ...texts], keep), assets }
+  return { outputs: yield* Effect.forEach([...files, ...texts], keep), assets, left_out }
 })

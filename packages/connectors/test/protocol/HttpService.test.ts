@@ -1,6 +1,7 @@
+import * as HttpFailure from "@muster/connectors/protocol/HttpFailure"
 import * as HttpService from "@muster/connectors/protocol/HttpService"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Schema } from "effect"
+import { DateTime, Deferred, Duration, Effect, Schema } from "effect"
 import { FetchHttpClient, HttpClientRequest } from "effect/http"
 import type { RequestListener } from "node:http"
 import { localService } from "./LocalService.ts"
@@ -83,6 +84,20 @@ describe("a service by HTTP", () => {
         assert.strictEqual(failure.message, "the service answered 429: slow down")
       })
   )
+
+  it.each([
+    ["17", 17],
+    [" 0 ", 0],
+    ["99999999", 86_400],
+    ["Sun, 22 Nov 2026 10:00:30 GMT", 30],
+    ["Sun, 22 Nov 2026 09:00:00 GMT", 0],
+    ["Sun, 22 Nov 2099 10:00:00 GMT", 86_400],
+    ["soon", undefined],
+    [undefined, undefined]
+  ])("Retry-After: %s is %s seconds", (header, seconds) => {
+    const after = HttpFailure.retryAfter(header, DateTime.makeUnsafe("2026-11-22T10:00:00Z"))
+    assert.strictEqual(after === undefined ? undefined : Duration.toSeconds(after), seconds)
+  })
 
   test(
     "a page of a proxy is not repeated",
