@@ -19,9 +19,9 @@ import { worker } from "../../../core/test/job/QueueTest.ts"
 import * as RedisTime from "./RedisTime.ts"
 
 /** Sequences tried; a long run is one with MODEL_RUNS set. */
-const runs = Number(process.env["MODEL_RUNS"] ?? 500)
+const runs = Number(process.env["MODEL_RUNS"] ?? 1_000)
 /** With restarts of Redis, which take their time. */
-const runsWithRestarts = Math.ceil(runs / 50)
+const runsWithRestarts = Math.ceil(runs / 100)
 const commandsPerRestart = 25
 
 const memory = Layer.merge(MemoryJobQueue.layer, MemoryTime.layer)
