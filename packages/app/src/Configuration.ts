@@ -117,7 +117,7 @@ const variables = {
   MACHINE_ID: { schema: Name, default: undefined },
   WORKER_ID: { schema: WorkerId, default: undefined },
   CONNECTORS: {
-    schema: matching(/^[A-Za-z0-9][\w.:@-]*$/, "the name of one worker type; of several, each has workers of its own"),
+    schema: matching(/^[A-Za-z0-9][\w.:@-]*$/, "the name of one worker type (start a worker for each)"),
     default: undefined
   },
   MUSTER_REGION: { schema: Name, default: "local" },
