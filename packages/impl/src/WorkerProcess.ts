@@ -12,6 +12,7 @@ import * as ConnectorLayers from "./ConnectorLayers.ts"
 import * as HttpRegistry from "./HttpRegistry.ts"
 import * as Instance from "./Instance.ts"
 import * as MappingSource from "./MappingSource.ts"
+import * as MetricsExport from "./MetricsExport.ts"
 import * as WorkerConnectors from "./WorkerConnectors.ts"
 import * as WorkerLayers from "./WorkerLayers.ts"
 
@@ -64,6 +65,7 @@ export const workerProcess = Effect.fnUntraced(function* (options: WorkerProcess
     running(options, mapping),
     Layer.mergeAll(
       ConnectorLayers.layer(options),
+      MetricsExport.layer(options),
       WorkerLayers.redisQueue(options.redisUrl),
       HttpRegistry.layer(options).pipe(Layer.provide(NodeHttpClient.layerUndici))
     )
