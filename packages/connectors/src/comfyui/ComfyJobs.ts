@@ -40,6 +40,14 @@ export const Payload = Schema.Struct({
 )
 type Payload = typeof Payload.Type
 
+/** A workflow as the editor saves it, which is no graph that can be run. */
+const isOfEditor = Schema.is(Schema.Struct({ workflow: Schema.Struct({ nodes: Schema.Array(Schema.Unknown) }) }))
+
+const notExported = new ConnectorFailure({
+  kind: "InvalidPayload",
+  message: "workflow: this is what the editor saves; export it for the API instead (Workflow → Export (API))"
+})
+
 export interface ComfySettings {
   readonly url: string
   readonly headers: Readonly<Record<string, Redacted.Redacted>>
@@ -247,6 +255,7 @@ export const make = Effect.fnUntraced(function* (
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, tell: (progress: Progress) => Effect.Effect<void>) {
     const report = forward(tell)
+    if (isOfEditor(job.payload)) return yield* notExported
     const payload = yield* Settings.decodePayload(Payload, job.payload)
     yield* liveness.check
     const ids = PromptId.ofAttempts(job)

@@ -101,6 +101,19 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
     })
   )
 
+  live("a workflow as the editor saves it is told from one that was exported for the API", () =>
+    Effect.gen(function* () {
+      const { run } = yield* ready()
+      const saved = { nodes: [{ id: 1, type: "SaveImage" }], links: [], version: 0.4 }
+      const { kind, message } = yield* Effect.flip(run({ workflow: saved }))
+      assert.strictEqual(kind, "InvalidPayload")
+      assert.include(message, "export it for the API")
+      // An id of a node may be any text.
+      const graph = { nodes: graphOf(version, "01-simple")["1"] }
+      assert.notInclude((yield* Effect.flip(run({ workflow: graph }))).message, "export it")
+    })
+  )
+
   live("an asset that was uploaded to Muster can be an input", () =>
     Effect.gen(function* () {
       const { double, run } = yield* ready()
