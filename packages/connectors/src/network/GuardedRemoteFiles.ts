@@ -1,8 +1,8 @@
 /** Files that jobs and services name by URL, fetched without reaching what must not be reached. */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { type RemoteFile, RemoteFiles } from "@muster/core/connector/RemoteFiles"
-import { Clock, Duration, Effect, Layer, Stream } from "effect"
-import { type HttpClient, HttpClientRequest } from "effect/http"
+import { Clock, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { type HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
 import * as AddressPolicy from "./AddressPolicy.ts"
 import { AddressRefused, make as makeGuarded } from "./GuardedHttpClient.ts"
@@ -68,6 +68,13 @@ const inline = (url: string, maxBytes: number): Effect.Effect<RemoteFile, Connec
   )
 }
 
+/** Lets go of an answer that is not read: its connection would stay open for as long as the other side likes. */
+const leave = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.flatMap(
+    Effect.forkChild(Effect.ignore(Stream.runDrain(response.stream)), { startImmediately: true }),
+    Fiber.interrupt
+  )
+
 const fetchFile = Effect.fnUntraced(function* (
   client: HttpClient.HttpClient,
   text: string,
@@ -90,6 +97,7 @@ const fetchFile = Effect.fnUntraced(function* (
       })
     )
     const { location } = response.headers
+    if (response.status !== 200) yield* leave(response)
     if (response.status >= 300 && response.status < 400 && location !== undefined) {
       if (!URL.canParse(location, url.href)) return yield* invalid(`${name} redirects to what is no URL`)
       url = new URL(location, url.href)
@@ -99,7 +107,10 @@ const fetchFile = Effect.fnUntraced(function* (
     if (response.status !== 200) return yield* HttpFailure.ofStatus(name, response.status, "")
     const length = response.headers["content-length"]
     const size = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
-    if (size !== undefined && size > maxBytes) return yield* invalid(`${name} is larger than ${maxBytes} bytes`)
+    if (size !== undefined && size > maxBytes) {
+      yield* leave(response)
+      return yield* invalid(`${name} is larger than ${maxBytes} bytes`)
+    }
     const parts = response.stream.pipe(
       Stream.mapError((error) => HttpFailure.ofTransport(name, error)),
       Stream.timeoutOrElse({

@@ -4,6 +4,8 @@ import * as GuardedRemoteFiles from "@muster/connectors/network/GuardedRemoteFil
 import { RemoteFiles } from "@muster/core/connector/RemoteFiles"
 import { Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { eventually } from "../ConnectorSuite.ts"
+import { localService } from "../protocol/LocalService.ts"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 
@@ -65,6 +67,24 @@ describe("files that jobs name", () => {
       const slowly = Stream.tap(content, () => Effect.andThen(TestClock.adjust("50 seconds"), Effect.sync(next)))
       const failure = yield* Effect.flip(Stream.runDrain(slowly))
       assert.deepStrictEqual([failure.kind, failure.message], ["Timeout", `http://127.0.0.1:${port}/slow is too slow`])
+    }).pipe(Effect.scoped, Effect.provide(anywhere))
+  )
+
+  it.live("leave no connection behind when they are refused, however long the other side goes on", () =>
+    Effect.gen(function* () {
+      const open = new Set<string>()
+      const { url } = yield* localService((request, response) => {
+        const path = request.url ?? ""
+        open.add(path)
+        response.once("close", () => open.delete(path))
+        const status = path === "/moved" ? 302 : path === "/missing" ? 404 : 200
+        const length = path === "/large" ? { "content-length": "9000000" } : {}
+        response.writeHead(status, { location: "/missing", ...length }).write("a beginning")
+      })
+      for (const path of ["/moved", "/missing", "/large"]) {
+        assert.strictEqual((yield* Effect.flip(read(`${url}${path}`))).kind, "InvalidPayload")
+        yield* eventually("no connection is open", () => open.size === 0)
+      }
     }).pipe(Effect.scoped, Effect.provide(anywhere))
   )
 })
