@@ -85,7 +85,9 @@ export const layer = (
         { retryOptions: { maxTries: 2 } }
       )
       const blobs = service.getContainerClient(container)
-      yield* Effect.ignore(files.makeDirectory(folder, { recursive: true }), { log: "Warn" })
+      const folders = files.makeDirectory(folder, { recursive: true })
+      // That it cannot be written to is told by ping.
+      yield* Effect.ignore(folders)
 
       const awaitCdn = Effect.fnUntraced(function* (base: string, asset: Asset) {
         const url = `${base}/${asset.file_path.split("/").map(encodeURIComponent).join("/")}`
@@ -136,12 +138,19 @@ export const layer = (
 
         published: cdnUrl === undefined ? undefined : (asset) => awaitCdn(cdnBase(cdnUrl), asset),
 
-        ping: call((abortSignal) => blobs.getProperties({ abortSignal })).pipe(
-          Effect.asVoid,
-          Effect.mapError((error) => {
-            const detail = `container ${container} of ${service.url}: ${words(error)}`
-            return (isRefusal(error) ? refused : failed)(detail)(cause(error))
-          })
+        ping: Effect.andThen(
+          Effect.andThen(folders, files.access(folder, { writable: true })).pipe(
+            Effect.mapError(
+              refused(`${folder} of MUSTER_WORKSPACE, where content waits on its way, cannot be written to`)
+            )
+          ),
+          call((abortSignal) => blobs.getProperties({ abortSignal })).pipe(
+            Effect.asVoid,
+            Effect.mapError((error) => {
+              const detail = `container ${container} of ${service.url}: ${words(error)}`
+              return (isRefusal(error) ? refused : failed)(detail)(cause(error))
+            })
+          )
         )
       })
     })

@@ -17,7 +17,7 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
       const incoming = paths.join(root, "incoming")
       const folders = files.makeDirectory(incoming, { recursive: true })
       // A disk that is full or away is told by ping and by each save, not by the start.
-      yield* Effect.ignore(folders, { log: "Warn" })
+      yield* Effect.ignore(folders)
 
       /** So that the name outlives a loss of power as the content does. */
       const syncFolder = (folder: string) =>

@@ -5,6 +5,7 @@ import { JobId } from "@muster/core/job/Job"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Redacted, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
+import { join } from "node:path"
 import * as Azurite from "../../../../tools/servers/Azurite.ts"
 import { startAzurite } from "../../../../tools/servers/testServers.ts"
 import { png, suite } from "./AssetStoreSuite.ts"
@@ -54,6 +55,12 @@ describe("assets in Azure", () => {
       const stranger = yield* failureOf({ key: wrong })
       assert.match(stranger.detail, /AuthorizationFailure|AuthenticationFailed|status 403/)
       assert.isTrue(stranger.refused)
+      const unwritable = yield* failureOf({ folder: join(import.meta.filename, "incoming") })
+      assert.match(
+        unwritable.detail,
+        /incoming of MUSTER_WORKSPACE, where content waits on its way, cannot be written to/
+      )
+      assert.isTrue(unwritable.refused)
       yield* server.kill
       const away = yield* failureOf({})
       assert.isUndefined(away.refused)
