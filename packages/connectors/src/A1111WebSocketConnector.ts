@@ -18,7 +18,7 @@ const Variables = Schema.Struct({
   /** Instead of the port on this machine, when it is not empty. */
   A1111_URL: Schema.Union([Schema.Literal(""), Settings.httpUrl]),
   /** `user:password`. */
-  A1111_API_AUTH: Schema.Union([Schema.Literal(""), Settings.secret]),
+  A1111_API_AUTH: Schema.Union([Schema.Literal(""), Settings.secretLike(/^[^:]+:/, "user:password")]),
   /** The client waits an hour for an answer to begin. */
   A1111_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   A1111_POLL_INTERVAL_MS: Settings.integer(5, 60_000),

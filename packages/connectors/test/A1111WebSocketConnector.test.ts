@@ -47,6 +47,13 @@ describe("A1111WebSocketConnector", () => {
       return { double, result: yield* Effect.result(running.process(jobOf(payload), () => Effect.void)) }
     })
 
+  it.live("refuses credentials that are not a user and a password", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(acquire(connector, { A1111_API_AUTH: "very-secret" }))
+      assert.strictEqual(error.message, "A1111WebSocketConnector: A1111_API_AUTH: Expected user:password")
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("keeps its images", () =>
     Effect.gen(function* () {
       const { result } = yield* run({ prompt: "a cat", steps: 1, batch_size: 2 })
