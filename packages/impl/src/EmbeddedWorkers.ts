@@ -1,9 +1,10 @@
 /** Workers inside the server's own process: what makes a fresh broker run a job. */
 import * as MemoryQuotaBudget from "@muster/core/connector/internal/MemoryQuotaBudget"
+import * as MetricSources from "@muster/core/diagnosis/MetricSources"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
 import { RegistryAccess } from "@muster/core/worker/RegistryAccess"
 import { WorkerId } from "@muster/core/worker/Worker"
-import { Effect, Layer, Logger } from "effect"
+import { Effect, Layer, Logger, Metric } from "effect"
 import type { Duration } from "effect"
 import * as Instance from "./Instance.ts"
 import type { LoadedMapping } from "./MappingSource.ts"
@@ -46,30 +47,39 @@ export const check = ({
     Effect.provide([MemoryQuotaBudget.layer, Logger.layer([])])
   )
 
+/** What their connectors count; a worker of its own sends that to a collector. */
+const counts = Effect.map(
+  Metric.MetricRegistry,
+  (registry) => new Map([...registry].filter(([, { id }]) => /^muster_(connector|openai)_/.test(id)))
+)
+
 /** Runs them for as long as the layer, on the stores of this process. */
 export const layer = (machine: EmbeddedMachine) =>
   Layer.effectDiscard(
-    Effect.forEach(workerIds(machine), (id, index) =>
-      Effect.gen(function* () {
-        const offering = yield* WorkerConnectors.acquire(machine.mapping, machine.workerType, machine.environment)
-        const agent = WorkerAgent.run({
-          registration: {
-            id,
-            region: machine.region,
-            capacity: 1,
-            metadata: {
-              machine_id: machine.machineId,
-              worker_type: machine.workerType,
-              process_name: `redis-worker-${machine.workerType}-${index}`
+    Effect.andThen(
+      MetricSources.contribute(counts),
+      Effect.forEach(workerIds(machine), (id, index) =>
+        Effect.gen(function* () {
+          const offering = yield* WorkerConnectors.acquire(machine.mapping, machine.workerType, machine.environment)
+          const agent = WorkerAgent.run({
+            registration: {
+              id,
+              region: machine.region,
+              capacity: 1,
+              metadata: {
+                machine_id: machine.machineId,
+                worker_type: machine.workerType,
+                process_name: `redis-worker-${machine.workerType}-${index}`
+              },
+              instance_id: Instance.make()
             },
-            instance_id: Instance.make()
-          },
-          offering,
-          beatInterval: machine.beatInterval,
-          isGone: Instance.isGone,
-          maxResultLength: machine.maxResultLength
+            offering,
+            beatInterval: machine.beatInterval,
+            isGone: Instance.isGone,
+            maxResultLength: machine.maxResultLength
+          })
+          yield* Effect.forkScoped(Effect.catchCause(agent, (cause) => Effect.logError(`worker ${id} ended`, cause)))
         })
-        yield* Effect.forkScoped(Effect.catchCause(agent, (cause) => Effect.logError(`worker ${id} ended`, cause)))
-      })
+      )
     )
   ).pipe(Layer.provide(RegistryAccess.layerLocal))
