@@ -47,7 +47,7 @@ for (const { connector, service } of [
     invalid: { steps: 0, prompt: "a cat" }
   })
 
-  describe(connector.name, () => {
+  describe(`${connector.name} and its service`, () => {
     const run = (payload: unknown, over: Readonly<Record<string, string>> = {}, isImpatient = false) =>
       Effect.gen(function* () {
         const { environment, impatient } = yield* service

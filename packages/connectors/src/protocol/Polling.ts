@@ -49,7 +49,10 @@ export const untilDone = <A, R, R2>(options: {
   readonly tries?: number | undefined
   readonly cancel: Effect.Effect<unknown, unknown, R2>
   readonly what: string
-  /** Makes the waiting interruptible where this runs uninterruptibly: see `submitAndPoll`. */
+  /**
+   * Makes the waiting interruptible where this runs uninterruptibly: a submit is not interrupted, so that what was taken
+   * on is always known, and no interruption may fall between it and this.
+   */
   readonly restore?: Restore | undefined
 }): Effect.Effect<A, ConnectorFailure, R | R2> => {
   const { restore = (self) => self } = options
@@ -78,13 +81,3 @@ export const untilDone = <A, R, R2>(options: {
   )
   return Effect.flatten(watch)
 }
-
-/**
- * Submits work and watches it. The submit itself is not interrupted, so that what was taken on is always known and can
- * be cancelled: `watch` hands `restore` on to `untilDone`, so that no interruption falls between the two.
- */
-export const submitAndPoll = <T, A, R, R2>(
-  submit: Effect.Effect<T, ConnectorFailure, R>,
-  watch: (taken: T, restore: Restore) => Effect.Effect<A, ConnectorFailure, R2>
-): Effect.Effect<A, ConnectorFailure, R | R2> =>
-  Effect.uninterruptibleMask((restore) => Effect.flatMap(submit, (taken) => watch(taken, restore)))

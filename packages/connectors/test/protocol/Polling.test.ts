@@ -1,7 +1,7 @@
-import { submitAndPoll, untilDone } from "@muster/connectors/protocol/Polling"
+import { untilDone } from "@muster/connectors/protocol/Polling"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Option } from "effect"
+import { Duration, Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
 
 const work = (doneAfter: number, tries?: number) => {
@@ -126,27 +126,6 @@ describe("polling", () => {
       })
       assert.strictEqual(yield* Effect.flip(poll), bad)
       assert.strictEqual(cancelled, 0)
-    })
-  )
-
-  it.effect("work whose submit was answered in the moment of an interruption is cancelled", () =>
-    Effect.gen(function* () {
-      const cancelled: Array<string> = []
-      const answered = yield* Deferred.make<string>()
-      const work = submitAndPoll(Deferred.await(answered), (id, restore) =>
-        untilDone({
-          ask: Effect.succeedNone,
-          every: Duration.seconds(1),
-          cancel: Effect.sync(() => void cancelled.push(id)),
-          what: "the work",
-          restore
-        })
-      )
-      const fiber = yield* Effect.forkChild(work, { startImmediately: true })
-      const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
-      yield* Deferred.succeed(answered, "w-1")
-      yield* Fiber.join(stopping)
-      assert.deepStrictEqual(cancelled, ["w-1"])
     })
   )
 
