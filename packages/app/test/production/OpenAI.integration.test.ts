@@ -131,7 +131,7 @@ describe("CONNECTORS=openai", () => {
   )
 
   it.live(
-    "work in the background is paid once, told in full, and stopped when its job is cancelled; a key that is refused is explained",
+    "work in the background is paid once, also when its worker is killed, and stopped when its job is cancelled; a key that is refused is explained",
     () =>
       Effect.gen(function* () {
         const broker = yield* serving("server")
@@ -156,7 +156,7 @@ describe("CONNECTORS=openai", () => {
         assert.notInclude(JSON.stringify(hints), "sk-wrong")
         yield* stranger.stop
 
-        yield* broker.worker("ai", { ...settings, OPENAI_API_KEY: key })
+        const worker = yield* broker.worker("ai", { ...settings, OPENAI_API_KEY: key })
         const done = yield* broker.becomes(id, "completed")
         assert.deepStrictEqual(
           [done.attempt, done.result?.approach, done.result?.usage?.total_tokens],
@@ -173,6 +173,22 @@ describe("CONNECTORS=openai", () => {
         const edited = yield* broker.becomes(edit, "completed")
         assert.strictEqual(edited.result?.usage?.total_tokens, 33)
         yield* broker.assetsOf(edited)
+
+        const orphan = yield* broker.submit("openai_image", { prompt: "an endless sea" })
+        yield* eventually(
+          "it is in the background",
+          broker.job(orphan),
+          ({ progress }) => progress?.message?.startsWith("response resp_") === true
+        )
+        yield* worker.kill
+        yield* broker.worker("heir", { ...settings, OPENAI_API_KEY: key })
+        yield* eventually("it is tried again", broker.attempts(orphan), ({ length }) => length === 2)
+        for (const { request } of double.responses.values()) request.input = "a sea"
+        const adopted = yield* broker.becomes(orphan, "completed")
+        assert.strictEqual(adopted.worker_id, "heir")
+        assert.deepStrictEqual(yield* broker.attempts(orphan), ["lost", "completed"])
+        assert.strictEqual((yield* broker.assetsOf(adopted)).length, 1)
+        assert.strictEqual(double.paid.length, 3)
 
         const endless = yield* broker.submit("openai_responses", { input: "endless" })
         yield* eventually("it is in the background", Effect.sync(double.running), (running) => running === 1)

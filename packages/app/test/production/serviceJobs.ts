@@ -30,7 +30,7 @@ const Job = Schema.Struct({
   status: Schema.String,
   attempt: Schema.Int,
   worker_id: Schema.NullOr(Schema.String),
-  progress: Schema.NullOr(Schema.Struct({ percent: Schema.Number })),
+  progress: Schema.NullOr(Schema.Struct({ percent: Schema.Number, message: Schema.optionalKey(Schema.String) })),
   result: Schema.NullOr(Result),
   error: Schema.NullOr(Schema.Struct({ kind: Schema.String, message: Schema.String }))
 })
