@@ -8,7 +8,7 @@ import * as Finding from "./Finding.ts"
 import * as MappingFile from "./MappingFile.ts"
 import { type Route, routesOf, serviceOf } from "./Routing.ts"
 import { buildStages, type ServiceMapping } from "./ServiceMapping.ts"
-import { expand } from "./Template.ts"
+import { expand, isMalformed } from "./Template.ts"
 import { Result } from "effect"
 
 type Findings = ReadonlyArray<Finding.Finding>
@@ -213,6 +213,20 @@ const checkPaths = ({ builtIn, mapping }: Known): Findings =>
       : [Finding.warning(["connectors", name, "path"], `not read: ${name} is built in`)]
   )
 
+/** Variables that would go on as they are written. None stands inside another, so that they cannot go round in a circle. */
+const checkVariables = (value: unknown, at: ReadonlyArray<PropertyKey> = []): Findings => {
+  if (typeof value === "string") {
+    return isMalformed(value)
+      ? [Finding.error(at, "a variable is ${NAME} or ${NAME:-default}, with no other one inside it")]
+      : []
+  }
+  return typeof value === "object" && value !== null
+    ? Object.entries(value).flatMap(([key, inner]) =>
+        checkVariables(inner, [...at, Array.isArray(value) ? Number(key) : key])
+      )
+    : []
+}
+
 /** Everything that is wrong with a mapping that was read. `builtIn` names the connectors that come along. */
 export const check = (read: MappingFile.ReadMapping, builtIn: ReadonlySet<string>): Findings => {
   const { findings, mapping, services } = read
@@ -223,6 +237,7 @@ export const check = (read: MappingFile.ReadMapping, builtIn: ReadonlySet<string
     ...Object.keys(mapping.workers).flatMap((worker) => checkWorker(known, worker)),
     ...checkPaths(known),
     ...Object.keys(mapping.services).flatMap((service) => checkService(known, service)),
-    ...checkPorts(known)
+    ...checkPorts(known),
+    ...checkVariables(mapping)
   ]
 }

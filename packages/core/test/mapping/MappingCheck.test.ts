@@ -181,6 +181,17 @@ describe("what does not fit together", () => {
     expect(errors({ ...sound, workers: { w: once, v: once } })).toEqual([])
   })
 
+  it("variables that are none: open ones, and those inside others, which could go round in a circle", () => {
+    const wrong = "a variable is ${NAME} or ${NAME:-default}, with no other one inside it"
+    const api_config = { A: "${B:-${A}}", B: "x${", C: "${a b}", D: "${D}/${E:-f}", F: "$X {}" }
+    const document = {
+      ...sound,
+      services: { simulation: { ...service, api_config, command: ["run", "--port=${PORT"] } }
+    }
+    const places = ["api_config.A", "api_config.B", "api_config.C", "command[1]"]
+    expect(errors(document).toSorted()).toEqual(places.map((place) => `services.simulation.${place}: ${wrong}`))
+  })
+
   it("ports that are none, and ports that clash", () => {
     const ported = (...ports: ReadonlyArray<unknown>) => ({ ...service, ports })
     const document = {
