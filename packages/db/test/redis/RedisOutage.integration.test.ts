@@ -80,11 +80,13 @@ describe("Redis", () => {
           const submitting = yield* Effect.forkChild(submitMany(3_000, 64), { startImmediately: true })
           yield* eventually(Effect.filterOrFail(queue.list({ limit: 1 }), ({ jobs }) => jobs.length > 0))
           yield* server.kill
-          const [took, results] = yield* Effect.timed(Fiber.join(submitting))
-          assert.isBelow(Duration.toMillis(took), 4_000)
+          const results = yield* Fiber.join(submitting)
           const failures = results.flatMap((result) => (result._tag === "Failure" ? [result.failure] : []))
           assert.isAbove(failures.length, 0)
-          for (const error of failures) assertAway(error as StorageError, server.url)
+          for (const error of failures) {
+            assertAway(error as StorageError, server.url)
+            assert.notInclude((error as StorageError).detail, "in time")
+          }
           yield* server.restart
           yield* eventually(queue.ping)
           const again = yield* submitMany(3_000, 64)
@@ -117,7 +119,8 @@ describe("Redis", () => {
           yield* server.pause
           assertAway(yield* failure(queue.ping), server.url)
           const [took] = yield* Effect.timed(Scope.close(scope, Exit.void))
-          assert.isBelow(Duration.toMillis(took), 1_000)
+          // Half a second is waited for a good end; a command may take 5 s.
+          assert.isBelow(Duration.toMillis(took), 4_500)
           yield* server.resume
         }).pipe(Effect.provideContext(context))
       }),
