@@ -5,6 +5,7 @@
  * URL, a `data:` URL, or `{asset, job_id?}`.
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { Effect, Schema, Struct } from "effect"
 import type OpenAI from "openai"
 import * as InputImage from "./assets/InputImage.ts"
@@ -28,6 +29,13 @@ const Variables = Schema.Struct({
 
 /** What the API takes in one request. */
 const mostImages = 16
+/** All images of one request together, in bytes: they are in memory until they are sent, those of each job. */
+const mostBytes = 128 * 1024 * 1024
+
+const tooMuch = new ConnectorFailure({
+  kind: "InvalidPayload",
+  message: `images: together they are larger than ${mostBytes} bytes`
+})
 
 const Payload = Schema.Struct({
   ...ImageRequest.fields,
@@ -54,8 +62,14 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const edit = Effect.fnUntraced(function* (key: string, model: string, payload: typeof Payload.Type) {
     const { image, images, mask, quality, ...fields } = Struct.omit(payload, ["save_assets"])
     const given = images ?? (image === undefined ? [] : [image])
-    const files = yield* Effect.forEach(given, (one) => InputImage.read("image", one))
-    const maskFile = mask === undefined ? undefined : yield* InputImage.read("mask", mask)
+    let bytes = 0
+    const read = (name: string, one: InputImage.Given) =>
+      Effect.tap(InputImage.read(name, one), ({ size }) => {
+        bytes += size
+        return bytes > mostBytes ? Effect.fail(tooMuch) : Effect.void
+      })
+    const files = yield* Effect.forEach(given, (one) => read("image", one))
+    const maskFile = mask === undefined ? undefined : yield* read("mask", mask)
     const request = {
       ...fields,
       model,

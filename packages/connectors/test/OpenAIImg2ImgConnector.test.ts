@@ -109,4 +109,21 @@ describe("OpenAIImg2ImgConnector", () => {
       }).pipe(Effect.scoped, Effect.provide(services)),
     120_000
   )
+
+  it.live(
+    "images that are too large together are refused, before anything is paid",
+    () =>
+      Effect.gen(function* () {
+        const large = Buffer.concat([png, Buffer.alloc(largest - png.length)])
+        const store = yield* AssetStore
+        const { file_name } = yield* store.saveInput({ type: "image", content: Stream.make(large) })
+        const double = yield* service
+        const running = yield* Effect.orDie(acquire(connector, double.environment))
+        const images = Array.from({ length: 3 }, () => ({ asset: file_name }))
+        const failure = yield* Effect.flip(running.process(jobOf({ prompt: "p", images }), () => Effect.void))
+        assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
+        assert.match(failure.message, /^images: together they are larger/)
+      }).pipe(Effect.scoped, Effect.provide(services)),
+    120_000
+  )
 })
