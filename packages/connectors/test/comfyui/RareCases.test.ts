@@ -114,7 +114,7 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
     })
   )
 
-  live("an asset that was uploaded to Muster can be an input", () =>
+  live("an asset that was uploaded to Muster, or that a job made, can be an input", () =>
     Effect.gen(function* () {
       const { double, run } = yield* ready()
       const real = Buffer.alloc(double.realImage)
@@ -123,6 +123,11 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       const asset = yield* Effect.orDie(store.saveInput({ type: "image", content: Stream.make(real) }))
       const workflow = JSON.parse(JSON.stringify(graphOf(version, "12-loadimage", 3)).replace("real.png", "photo"))
       assert.strictEqual((yield* run({ workflow, inputs: { photo: { asset: asset.file_name } } })).assets.length, 1)
+      const job = jobOf({})
+      const made = yield* Effect.orDie(store.save({ job, type: "image", content: Stream.make(real) }))
+      const inputs = { photo: { asset: made.file_name, job_id: job.id } }
+      assert.strictEqual((yield* run({ workflow, inputs })).assets.length, 1)
+      assert.strictEqual(double.inputs.size, 1)
     })
   )
 
