@@ -187,7 +187,7 @@ const checkPorts = ({ mapping }: Known): Findings => {
 }
 
 const checkService = (known: Known, service: string): Findings => {
-  const { build_stage } = known.mapping.services[service] ?? {}
+  const { build_stage, type } = known.mapping.services[service] ?? {}
   const used = Object.values(known.mapping.workers).some(({ services }) => services.includes(service))
   const stages: ReadonlyArray<string> = buildStages
   return [
@@ -201,6 +201,7 @@ const checkService = (known: Known, service: string): Findings => {
           )
         ]),
     ...unreachedTypes(known, service),
+    ...(type === undefined ? [Finding.warning(["services", service], "says no type: internal, or external")] : []),
     ...(used ? [] : [Finding.warning(["services", service], "no worker type uses it")])
   ]
 }

@@ -57,7 +57,7 @@ describe("the defects of document 001", () => {
       }
     },
     services: {
-      simulationx: { connector: "SimulationHttpConnector", type: "internal", job_types_accepted: ["simulation"] }
+      simulationx: { connector: "SimulationHttpConnector", job_types_accepted: ["simulation"] }
     }
   }
 
@@ -72,8 +72,17 @@ describe("the defects of document 001", () => {
   it("the older shapes are read, and said to be older", () => {
     expect(warnings(asWritten)).toEqual([
       "workers.simulation: an older shape: write its job types as job_service_required_map",
-      "services.simulationx.job_types_accepted: an older shape: the job types of workers decide, in job_service_required_map"
+      "services.simulationx.job_types_accepted: an older shape: the job types of workers decide, in job_service_required_map",
+      "services.simulationx: says no type: internal, or external"
     ])
+  })
+
+  it("the repair it recommends has no errors", () => {
+    const repaired = {
+      workers: { simulation: { services: ["simulation"] } },
+      services: { simulation: { connector: "SimulationHttpConnector", job_types_accepted: ["simulation"] } }
+    }
+    expect(errors(repaired)).toEqual([])
   })
 
   it("the name of a service stands where a job type belongs, and the service asks for another", () => {
