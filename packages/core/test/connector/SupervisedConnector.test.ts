@@ -248,6 +248,25 @@ describe("a connector under supervision", () => {
     }).pipe(Effect.provide(noServices))
   )
 
+  it.effect("that fails in a way nobody knows has crashed, and so has one that throws", () =>
+    Effect.gen(function* () {
+      const { connector } = aConnector({
+        process: ({ id }) => {
+          if (id === "j") return Effect.fail(new Error("unheard of") as unknown as ConnectorFailure)
+          throw new Error("unheard of")
+        }
+      })
+      const supervised = yield* supervise(connector)
+      for (const id of ["j", "k"]) {
+        const failure = yield* Effect.flip(supervised.process({ ...job, id: JobId.make(id) }, () => Effect.void))
+        assert.deepInclude(failure, {
+          kind: "ProtocolError",
+          message: "the connector crashed: Error: unheard of"
+        })
+      }
+    }).pipe(Effect.provide(noServices))
+  )
+
   it.effect("tells nobody its secrets, whoever repeats them", () =>
     Effect.gen(function* () {
       const settings = { SERVICE_API_KEY: "sk-very-secret", SERVICE_URL: "http://service", api_token: "other-secret" }

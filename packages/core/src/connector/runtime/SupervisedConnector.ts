@@ -259,6 +259,8 @@ export const make = Effect.fnUntraced(function* (
       if (up === undefined) return Effect.fail(notUp())
       return attempt(Effect.suspend(() => up.process(job, report))).pipe(
         Effect.catchDefect((defect) => Effect.fail(crashed(defect))),
+        // Connectors are written by others: what fails in another way has crashed, too.
+        Effect.mapError((error: unknown) => (error instanceof ConnectorFailure ? error : crashed(error))),
         Effect.mapError((failure) => new ConnectorFailure({ ...failure, message: hide(failure.message) })),
         Effect.tapError((failure) => (failure.kind === "RateLimited" ? restFor(failure) : Effect.void)),
         Effect.trackDuration(Metric.withAttributes(durations, { connector: connector.name })),
