@@ -212,7 +212,8 @@ describe("OpenAIText2ImgConnector", () => {
         connector,
         { prompt: "endless", model: "gpt-image-2" },
         {
-          before: on("/responses", unsupported)
+          before: on("/responses", unsupported),
+          environment: { OPENAI_TIMEOUT: "3", OPENAI_TIMEOUT_SECONDS: "3" }
         }
       )
       assert.strictEqual((yield* Effect.flip(Effect.fromResult(result))).kind, "Timeout")

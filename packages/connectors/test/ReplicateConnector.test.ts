@@ -18,7 +18,7 @@ const service = Effect.map(replicateDouble(token), (double) => ({
     REPLICATE_MAX_RETRIES: "1",
     REPLICATE_POLL_INTERVAL_MS: "10"
   },
-  impatient: { REPLICATE_TIMEOUT_SECONDS: "1" }
+  impatient: { REPLICATE_TIMEOUT_SECONDS: "1", REPLICATE_MAX_RETRIES: "0" }
 }))
 
 suite("ReplicateConnector", {

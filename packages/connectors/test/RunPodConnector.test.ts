@@ -18,7 +18,7 @@ const service = Effect.map(runPodDouble(key), (double) => ({
     RUNPOD_MAX_RETRIES: "1",
     RUNPOD_POLL_INTERVAL_MS: "10"
   },
-  impatient: { RUNPOD_TIMEOUT_SECONDS: "1" }
+  impatient: { RUNPOD_TIMEOUT_SECONDS: "1", RUNPOD_MAX_RETRIES: "0" }
 }))
 
 suite("RunPodConnector", {

@@ -17,7 +17,7 @@ export const service = Effect.map(openAIDouble(key), (double) => ({
     OPENAI_POLL_INTERVAL_MS: "10",
     OPENAI_IMAGE_MODELS: "dall-e-3,gpt-image-2"
   } as Readonly<Record<string, string>>,
-  impatient: { OPENAI_TIMEOUT: "1", OPENAI_TIMEOUT_SECONDS: "1" }
+  impatient: { OPENAI_TIMEOUT: "1", OPENAI_TIMEOUT_SECONDS: "1", OPENAI_MAX_RETRIES: "0" }
 }))
 
 /** Runs a job against a double of its own: what came of it, what was told, and the double. */
