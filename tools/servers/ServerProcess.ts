@@ -116,7 +116,7 @@ export const closeServers = async (): Promise<void> => {
  * A port that nobody listens on now. The system gives none of this range to those who ask for any, nor to connections:
  * a server that is away for a while finds its port free when it comes back.
  */
-const freePort = async (): Promise<number> => {
+export const freePort = async (): Promise<number> => {
   const port = randomInt(10_000, 30_000)
   const probe = createServer()
   try {

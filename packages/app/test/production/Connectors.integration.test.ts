@@ -5,6 +5,7 @@ import { once } from "node:events"
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:http"
 import { join } from "node:path"
+import { freePort } from "../../../../tools/servers/ServerProcess.ts"
 import { startPostgres, startRedis } from "../../../../tools/servers/testServers.ts"
 import { startBroker, startWorker } from "./processes.ts"
 
@@ -86,16 +87,9 @@ const service = Effect.gen(function* () {
         server.close()
       })
   )
-  const listen = (port: number) =>
-    Effect.promise(async () => {
-      server.listen(port, "127.0.0.1")
-      await once(server, "listening")
-      const address = server.address()
-      return typeof address === "object" && address !== null ? address.port : 0
-    })
-  const port = yield* listen(0)
-  yield* Effect.promise(() => new Promise((resolve) => server.close(resolve)))
-  return { url: `http://127.0.0.1:${port}`, open: listen(port) }
+  const port = yield* Effect.promise(freePort)
+  const open = Effect.promise(() => once(server.listen(port, "127.0.0.1"), "listening"))
+  return { url: `http://127.0.0.1:${port}`, open }
 })
 
 it.live(
