@@ -33,7 +33,7 @@ describe("LimitedServiceConnector", () => {
     Effect.gen(function* () {
       const limited = yield* service
       const running = yield* Effect.orDie(acquire(connector, limited.environment))
-      const fiber = yield* Effect.forkChild(running.process(jobOf({ duration_ms: 200 }), () => Effect.void))
+      const fiber = yield* Effect.forkChild(running.process(jobOf({ duration_ms: 2_000 }), () => Effect.void))
       yield* eventually("the work begins", () => limited.running() === 1)
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(limited.running(), 1)
