@@ -11,7 +11,7 @@ import type OpenAI from "openai"
 import * as DynamicJson from "./openai/DynamicJson.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
 import * as OpenAISettings from "./openai/OpenAISettings.ts"
-import * as RequestKey from "./openai/RequestKey.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import * as TokenUsage from "./openai/TokenUsage.ts"
 
 const name = "OpenAIConnector"

@@ -40,6 +40,15 @@ const said = (content_type: string): Option.Option<ContentType> => {
 export const fileTypeOf = (beginning: Uint8Array) =>
   Effect.promise(() => fileTypeFromBuffer(beginning).catch(() => undefined))
 
+/** What a browser shows as a picture; nothing that can hold a script. */
+const pictures: ReadonlySet<string> = new Set(["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif"])
+
+/** The type of a picture by its own bytes; undefined when they are none. */
+export const ofPicture = (bytes: Uint8Array): Effect.Effect<ContentType | undefined> =>
+  Effect.map(fileTypeOf(bytes.subarray(0, telling)), (found) =>
+    found !== undefined && pictures.has(found.mime) ? { content_type: found.mime, extension: found.ext } : undefined
+  )
+
 /** The type of content that begins with these bytes. `content_type` is believed where the bytes say nothing. */
 export const detect = (
   beginning: Uint8Array,

@@ -1,13 +1,21 @@
 /** What every asset store does: spool, store, read back, and try the storing again, never the work. */
 import { type Asset } from "@muster/core/connector/Asset"
-import { type AssetContent, AssetFailed, AssetStore, type StoredAsset } from "@muster/core/connector/AssetStore"
+import {
+  type AssetContent,
+  AssetFailed,
+  AssetStore,
+  largestPreview,
+  type StoredAsset
+} from "@muster/core/connector/AssetStore"
 import { Effect, FileSystem, Option, Path, Schedule, Stream } from "effect"
+import { createHash } from "node:crypto"
 import * as AssetName from "./AssetName.ts"
+import * as ContentType from "./ContentType.ts"
 import * as Spool from "./Spool.ts"
 
 /** Where bytes are put: a folder, a container. */
 export interface Place {
-  /** Puts a file at a path, in the place of what is there: the same content, or an older note. */
+  /** Puts a file at a path, in the place of what is there: the same content, or an older note or preview. */
   readonly put: (from: Spool.Spooled, path: string) => Effect.Effect<void, AssetFailed>
   readonly open: (path: string) => Effect.Effect<Option.Option<StoredAsset>, AssetFailed>
   /** Done once an asset is stored: waits for a CDN, say. Never fails. */
@@ -73,9 +81,40 @@ export const make = Effect.fnUntraced(function* (folder: string, place: Place) {
   const openAt = (path: string | undefined) =>
     path === undefined ? Effect.succeed(Option.none<StoredAsset>()) : place.open(path)
 
+  const savePreview = (job: AssetContent["job"], picture: Uint8Array) =>
+    Effect.gen(function* () {
+      const kind = yield* ContentType.ofPicture(picture)
+      if (kind === undefined || picture.length > largestPreview) {
+        const size = `${picture.length} bytes`
+        return yield* Spool.failed(`a preview of ${size} is no picture, or too large`)(new Error(size))
+      }
+      const file_name = AssetName.ofPreview(job, kind.extension)
+      const path = AssetName.pathOfJob(job.id, file_name)
+      if (path === undefined) return yield* Spool.failed("a preview cannot have this name")(new Error(file_name))
+      yield* place.put(yield* Spool.write(folder, { type: "image", content: Stream.make(picture) }), path)
+      return file_name
+    }).pipe(Effect.scoped, Effect.provideContext(services))
+
+  /** Read as a whole: while it was sent in parts, another could take its place. */
+  const openPreview = Effect.fnUntraced(function* (path: string) {
+    const found = yield* place.open(path)
+    if (Option.isNone(found) || found.value.size > largestPreview) return Option.none<StoredAsset>()
+    const bytes = Buffer.concat(yield* Stream.runCollect(found.value.content))
+    return Option.some<StoredAsset>({
+      content_type: found.value.content_type,
+      size: bytes.length,
+      content: Stream.make(bytes),
+      version: createHash("sha256").update(bytes).digest("hex")
+    })
+  })
+
   return AssetStore.of({
     save: (content) => store(content, (spooled) => AssetName.ofJob(content.type, content.job, spooled)),
-    open: (job, file_name) => openAt(AssetName.pathOfJob(job, file_name)),
+    open: (job, file_name) => {
+      const path = AssetName.pathOfJob(job, file_name)
+      return path !== undefined && AssetName.isPreview(file_name) ? openPreview(path) : openAt(path)
+    },
+    savePreview,
     saveInput: (content) => store(content, (spooled) => AssetName.ofInput(content.type, spooled)),
     openInput: (file_name) => openAt(AssetName.pathOfInput(file_name)),
     note,

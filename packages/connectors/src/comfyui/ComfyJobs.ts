@@ -6,6 +6,7 @@ import type { ConnectorJob, ConnectorServices, RunningConnector } from "@muster/
 import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Exit, Option, type Redacted, Schema } from "effect"
+import * as Previews from "../assets/Previews.ts"
 import * as Polling from "../protocol/Polling.ts"
 import * as Settings from "../Settings.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
@@ -58,6 +59,8 @@ export interface ComfySettings {
   readonly patience: Duration.Duration
   readonly stalledAfter: Duration.Duration
   readonly maxInputBytes: number
+  /** A preview is kept at most once in this time; zero: never. */
+  readonly previewEvery: Duration.Duration
 }
 
 /** How long a server is given to hear that a prompt is not wanted any more. */
@@ -174,6 +177,11 @@ export const make = Effect.fnUntraced(function* (
     following: PromptWatch.Watched["following"],
     report: (progress: Progress) => Effect.Effect<void>
   ) {
+    const isSaving = payload.save_assets !== false
+    const previews =
+      isSaving && Duration.isPositive(settings.previewEvery)
+        ? yield* Previews.make(job, settings.previewEvery, report)
+        : Previews.none(report)
     const progress = GraphProgress.make(payload.workflow)
     const done = PromptWatch.untilDone({
       ...settings,
@@ -182,10 +190,11 @@ export const make = Effect.fnUntraced(function* (
       prompt_id: sent.prompt_id,
       following,
       progress,
-      report,
+      report: previews.report,
+      show: previews.show,
       fromBeginning: sent.isNew
     })
-    const outputs = yield* restore(done).pipe(
+    const outputs = yield* restore(previews.during(done)).pipe(
       Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop([sent.prompt_id])))
     )
     const saved = yield* restore(
@@ -194,9 +203,10 @@ export const make = Effect.fnUntraced(function* (
         job,
         workflow: payload.workflow,
         outputs,
-        save: payload.save_assets !== false,
+        save: isSaving,
         temporary: payload.save_temporary,
-        report: (done, of) => report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
+        report: (done, of) =>
+          previews.report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
       })
     )
     yield* report({ percent: 100, message: "done" })

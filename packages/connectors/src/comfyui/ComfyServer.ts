@@ -156,7 +156,8 @@ export const make = Effect.fnUntraced(function* (
         headers,
         message: Messages.Event as Schema.Codec<Messages.Message, unknown>,
         topicOf: () => topic,
-        binary: Messages.ofBinary,
+        binary: Messages.binaryReader(),
+        resume: (send) => send(Messages.features),
         // Extensions send what they like, and Python writes NaN into JSON; the history has the truth.
         strangeFrames: "drop",
         connectTimeout: timeout,

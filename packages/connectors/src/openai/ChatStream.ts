@@ -5,7 +5,7 @@ import type { Progress } from "@muster/core/job/Job"
 import { Effect, Schema, Stream } from "effect"
 import type OpenAI from "openai"
 import type { OpenAIAccess } from "./OpenAIAccess.ts"
-import * as RequestKey from "./RequestKey.ts"
+import * as RequestKey from "../protocol/RequestKey.ts"
 import * as TokenUsage from "./TokenUsage.ts"
 
 const optionalText = Schema.optionalKey(Schema.NullOr(Schema.String))

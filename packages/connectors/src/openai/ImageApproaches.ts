@@ -16,7 +16,7 @@ import { type ImageRequest, isDallE, qualityFor } from "./ImageRequest.ts"
 import type { OpenAIAccess } from "./OpenAIAccess.ts"
 import { accepted, type Refusal } from "./OpenAIFailure.ts"
 import * as Pictures from "./Pictures.ts"
-import * as RequestKey from "./RequestKey.ts"
+import * as RequestKey from "../protocol/RequestKey.ts"
 import { imageIn, refusalOf, ResponseAnswer, textOf } from "./ResponseAnswer.ts"
 import * as TokenUsage from "./TokenUsage.ts"
 
@@ -101,24 +101,21 @@ const inBackground =
       metadata: { muster_job: job.id.slice(0, 512), muster_attempt: String(job.attempt) }
     }
     const key = RequestKey.make(job, Struct.omit(request, ["metadata"]))
-    const made = BackgroundResponse.make(
-      {
-        job,
-        key,
-        submit: access.paid(key, ResponseAnswer, (client, options) =>
-          client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
-        ),
-        retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
-        cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
-        every: settings.every,
-        tries: settings.tries,
-        report,
-        used: settings.used,
-        told: access.told,
-        isWanted: ({ output }) => (output ?? []).some((item) => imageIn(item) !== undefined)
-      },
-      accepted
-    )
+    const made = BackgroundResponse.make({
+      job,
+      key,
+      submit: access.paid(key, ResponseAnswer, (client, options) =>
+        client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
+      ),
+      retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
+      cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
+      every: settings.every,
+      tries: settings.tries,
+      report,
+      used: settings.used,
+      told: access.told,
+      isWanted: ({ output }) => (output ?? []).some((item) => imageIn(item) !== undefined)
+    }).pipe(Effect.mapError((error) => (error instanceof ConnectorFailure ? accepted(error) : error)))
     return Effect.flatMap(made, pictureOf)
   }
 

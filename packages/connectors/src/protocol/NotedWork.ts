@@ -6,7 +6,7 @@
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Duration, Effect, Exit, Option } from "effect"
+import { Clock, DateTime, Duration, Effect, Exit, Option } from "effect"
 import * as Polling from "./Polling.ts"
 
 /** A note that takes longer is given up: what it is about goes on. */
@@ -14,7 +14,7 @@ const noteWithin = Duration.seconds(10)
 
 const isId = (text: string): boolean => /^[\w-]{1,256}$/.test(text)
 
-export interface NotedWorkOptions<Work extends { readonly id: string }, Prepared, R> {
+export interface NotedWorkOptions<Work extends { readonly id: string }, Prepared, E, R> {
   readonly job: Pick<ConnectorJob, "id" | "attempt">
   /** What was asked for, whatever attempt it is: see `RequestKey`. */
   readonly key: string
@@ -23,21 +23,32 @@ export interface NotedWorkOptions<Work extends { readonly id: string }, Prepared
   /** What has to be there before it is submitted; not done where an earlier attempt has submitted it. */
   readonly prepare: Effect.Effect<Prepared, ConnectorFailure, R>
   /** Not interrupted, so that what was taken on is known, and can be cancelled. */
-  readonly submit: (prepared: Prepared) => Effect.Effect<Work, ConnectorFailure, R>
+  readonly submit: (prepared: Prepared) => Effect.Effect<Work, E, R>
   readonly retrieve: (id: string) => Effect.Effect<Work, ConnectorFailure, R>
-  readonly cancel: (id: string) => Effect.Effect<unknown, ConnectorFailure>
-  readonly ending: (work: Work) => Polling.Looked<Work>
+  readonly cancel: (id: string) => Effect.Effect<unknown, unknown>
+  readonly ending: (work: Work, now: DateTime.Utc) => Polling.Looked<Work>
   /** Hears of all that is seen of it. */
   readonly seen: (work: Work) => Effect.Effect<void>
   readonly every: Duration.Duration
+  /** How often it is looked at; without end when left out. */
+  readonly tries?: number
+  /** Whether work of an earlier attempt that has ended well is what is wanted; all is when left out. */
+  readonly isWanted?: (work: Work) => boolean
+  /** Hears how work that was submitted failed. */
+  readonly told?: (failure: ConnectorFailure) => Effect.Effect<void>
 }
 
-/** Does work, or goes on with that of an earlier attempt, and gives it when it has ended well. */
-export const make = <Work extends { readonly id: string }, Prepared, R>(
-  options: NotedWorkOptions<Work, Prepared, R>
-): Effect.Effect<Work, ConnectorFailure, R | AssetStore> => {
-  const { ending, job, key, what } = options
-  const look = (work: Work) => Effect.as(options.seen(work), ending(work))
+/**
+ * Does work, or goes on with that of an earlier attempt, and gives it when it has ended well. Fails as the submitting
+ * does, and with a `ConnectorFailure` for all that is not submitting.
+ */
+export const make = <Work extends { readonly id: string }, Prepared, E, R>(
+  options: NotedWorkOptions<Work, Prepared, E, R>
+): Effect.Effect<Work, E | ConnectorFailure, R | AssetStore> => {
+  const { isWanted = () => true, job, key, told = () => Effect.void, what } = options
+  const ending = (work: Work) =>
+    Effect.map(Clock.currentTimeMillis, (now) => options.ending(work, DateTime.makeUnsafe(now)))
+  const look = (work: Work) => Effect.andThen(options.seen(work), ending(work))
 
   // What was taken on is there, though perhaps not yet everywhere; that it is not says nothing about the payload.
   const retrieve = (id: string) =>
@@ -56,10 +67,11 @@ export const make = <Work extends { readonly id: string }, Prepared, R>(
         return Effect.flatMap(work, look)
       }),
       every: options.every,
+      tries: options.tries,
       cancel: options.cancel(submitted.id),
       what: `${what} ${submitted.id}`,
       restore
-    })
+    }).pipe(Effect.tapError(told))
   }
 
   /** What an earlier attempt submitted, unless nothing can become of it. Nobody is paid while that is not known. */
@@ -78,8 +90,10 @@ export const make = <Work extends { readonly id: string }, Prepared, R>(
       )
     )
     if (found === undefined) return undefined
-    const ended = ending(found)
-    return Option.isNone(ended) || Exit.isSuccess(yield* Effect.exit(ended.value)) ? found : undefined
+    const ended = yield* ending(found)
+    if (Option.isNone(ended)) return found
+    const exit = yield* Effect.exit(ended.value)
+    return Exit.isSuccess(exit) && isWanted(exit.value) ? found : undefined
   })
 
   const note = ({ id }: Work) =>

@@ -28,11 +28,11 @@ interface Work {
   readonly status: "running" | "done" | "broken"
 }
 
-const service = (over: Partial<Parameters<typeof NotedWork.make<Work, void, never>>[0]> = {}) => {
+const service = (over: Partial<Parameters<typeof NotedWork.make<Work, void, ConnectorFailure, never>>[0]> = {}) => {
   const works = new Map<string, Work>()
   const cancelled: Array<string> = []
   const run = (attempt: number) =>
-    NotedWork.make<Work, void, never>({
+    NotedWork.make<Work, void, ConnectorFailure, never>({
       job: { id: JobId.make("j"), attempt },
       key: "key",
       what: "work",
