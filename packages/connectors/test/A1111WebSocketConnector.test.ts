@@ -74,6 +74,7 @@ describe("A1111WebSocketConnector", () => {
       const image = `data:image/png;base64,${png.toString("base64")}`
       const { double, result } = yield* run({
         mode: "img2img",
+        prompt: "p",
         init_images: [image],
         mask: image,
         steps: 1,
@@ -92,10 +93,18 @@ describe("A1111WebSocketConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("refuses what has no prompt before anything is sent", () =>
+    Effect.gen(function* () {
+      const { double, result } = yield* run({ steps: 5 })
+      const { message } = yield* Effect.flip(Effect.fromResult(result))
+      assert.deepStrictEqual([message, double.asked.length], ["prompt: Missing key", 0])
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("refuses images that are none before anything is sent", () =>
     Effect.gen(function* () {
       const image = `data:image/png;base64,${Buffer.from("no image").toString("base64")}`
-      const { double, result } = yield* run({ mode: "img2img", init_images: [image] })
+      const { double, result } = yield* run({ mode: "img2img", prompt: "p", init_images: [image] })
       const failure = yield* Effect.flip(Effect.fromResult(result))
       assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
     }).pipe(Effect.scoped, Effect.provide(services))
@@ -110,7 +119,12 @@ describe("A1111WebSocketConnector", () => {
         const { file_name: asset } = yield* Effect.orDie(
           store.saveInput({ type: "image", content: Stream.make(image) })
         )
-        const { double, result } = yield* run({ mode: "img2img", init_images: [{ asset }, { asset }], mask: { asset } })
+        const { double, result } = yield* run({
+          mode: "img2img",
+          prompt: "p",
+          init_images: [{ asset }, { asset }],
+          mask: { asset }
+        })
         const failure = yield* Effect.flip(Effect.fromResult(result))
         assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
         assert.match(failure.message, /^mask: the images are larger than .* together$/)

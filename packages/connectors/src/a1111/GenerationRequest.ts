@@ -15,12 +15,13 @@ const any = Schema.Record(Schema.String, Schema.Unknown)
 
 const pixels = whole(1, 16_384)
 
-const ours = {
+const always = {
+  /** The web UI draws something without one; a job without one is a mistake. */
+  prompt: text,
   save_assets: Schema.optionalKey(Schema.Boolean)
 }
 
 const common = Schema.Struct({
-  prompt: text,
   negative_prompt: text,
   styles: Schema.Array(name),
   seed: Schema.Int,
@@ -87,7 +88,7 @@ const img2img = Schema.Struct({
 
 export const FromText = Schema.Struct({
   mode: Schema.optionalKey(Schema.Literal("txt2img")),
-  ...ours,
+  ...always,
   ...common.mapFields(Struct.map(Schema.optionalKey)).fields,
   ...txt2img.mapFields(Struct.map(Schema.optionalKey)).fields
 })
@@ -98,7 +99,7 @@ export const FromImages = Schema.Struct({
     Schema.isMinLength(1, { expected: "an image at least" }),
     Schema.isMaxLength(16, { expected: "at most 16 images" })
   ),
-  ...ours,
+  ...always,
   ...common.mapFields(Struct.map(Schema.optionalKey)).fields,
   ...img2img.mapFields(Struct.map(Schema.optionalKey)).fields
 })
