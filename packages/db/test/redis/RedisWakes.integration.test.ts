@@ -31,8 +31,12 @@ const parkedProcess = (url: string, name: string) =>
     (child) => Effect.promise(child.stop)
   )
 
-/** The queue, and a way to make time pass there. */
-const timed = (url: string) => queueAt(url).pipe(Layer.provide(Layer.succeed(QueueSettings, settings)))
+/** A way to make time pass in the queue. */
+const timeOf = (url: string) =>
+  Effect.map(
+    Layer.build(queueAt(url).pipe(Layer.provide(Layer.succeed(QueueSettings, settings)))),
+    Context.get(StoreTime)
+  )
 
 const stateOf = (url: string, name: string) =>
   Effect.map(redisCli(url, ["HGET", `${queuePrefix(settings.name)}:workers`, name]), String)
@@ -48,6 +52,8 @@ it.live(
         yield* claim({ worker: "here" })
         // The one that was parked last is woken first.
         const child = yield* parkedProcess(url, "stopped")
+        // However long that took, nobody has been silent for long enough to be taken for dead.
+        yield* (yield* timeOf(url)).setBack("1 minute")
         yield* Effect.promise(child.pause)
         yield* submit("j")
         assert.match(yield* stateOf(url, "stopped"), /^w /)
@@ -161,8 +167,7 @@ it.live("wakesAtMostJobs: of 1,000 idle workers of two processes as many are wri
     assert.strictEqual(wakes.length, 10)
     assert.strictEqual(new Set(wakes).size, 10)
     // However long that took: a wake that is a second old would go to another worker.
-    const time = Context.get(yield* Layer.build(timed(url)), StoreTime)
-    yield* time.setBack("1 minute")
+    yield* (yield* timeOf(url)).setBack("1 minute")
     yield* Effect.provideContext(
       Effect.flatMap(JobQueue, (queue) => queue.tick),
       both[0]
