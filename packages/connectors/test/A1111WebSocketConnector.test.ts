@@ -129,7 +129,7 @@ describe("A1111WebSocketConnector", () => {
         assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
         assert.match(failure.message, /^mask: the images are larger than .* together$/)
       }).pipe(Effect.scoped, Effect.provide(services)),
-    60_000
+    120_000
   )
 
   it.live("tells what is wrong, and when memory ran out", () =>

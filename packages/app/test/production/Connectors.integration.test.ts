@@ -143,5 +143,5 @@ it.live(
         ({ worker }) => worker.unhealthy_job_types.length === 0
       )
     }).pipe(Effect.scoped),
-  180_000
+  240_000
 )

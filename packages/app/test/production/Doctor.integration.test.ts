@@ -99,7 +99,7 @@ describe("a server and its stores", () => {
         assert.isBelow(valueOf(families, "muster_archive_events_behind_seconds") ?? Infinity, 60)
         assert.isAbove(valueOf(families, "muster_process_resident_memory_bytes") ?? 0, 10_000_000)
       }),
-    180_000
+    240_000
   )
 
   it.live(
@@ -170,6 +170,6 @@ describe("a server and its stores", () => {
         assert.match(ended.stdout, new RegExp(said, "m"))
         assert.notInclude(ended.stdout, "secret-of-someone")
       }),
-    120_000
+    240_000
   )
 })

@@ -141,7 +141,7 @@ it.live(
       const given_up = all.flat().filter(({ outcome }) => outcome !== "completed")
       assert.isAtLeast(given_up.length, 2 * rounds)
     }).pipe(Effect.scoped),
-  180_000
+  240_000
 )
 
 it.live(
@@ -192,5 +192,5 @@ it.live(
       yield* becomes("next", "completed")
       yield* becomes("next2", "completed")
     }).pipe(Effect.scoped),
-  120_000
+  240_000
 )

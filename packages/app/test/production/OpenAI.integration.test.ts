@@ -65,7 +65,7 @@ describe("npm start", () => {
           job: { status: "completed", result: { simulated: true } }
         })
       }).pipe(Effect.scoped),
-    90_000
+    240_000
   )
 })
 
@@ -144,7 +144,7 @@ describe("CONNECTORS=openai", () => {
         assert.match(nowhere.stderr, /CLOUD_STORAGE_CONTAINER: .*container never-made of .*; create the container/)
         assert.strictEqual(nowhere.code, 2)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.live(
@@ -215,7 +215,7 @@ describe("CONNECTORS=openai", () => {
         assert.strictEqual([...double.responses.values()].at(-1)?.status, "cancelled")
         assert.strictEqual((yield* broker.job(endless)).status, "cancelled")
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.live(
@@ -244,6 +244,6 @@ describe("CONNECTORS=openai", () => {
           { concurrency: 2 }
         )
       }).pipe(Effect.scoped),
-    90_000
+    240_000
   )
 })

@@ -146,7 +146,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         assert.deepStrictEqual([done.worker_id, done.attempt], ["plain", 1])
         assert.deepStrictEqual(done.result, { simulated: true, duration_ms: 200, steps: 10 })
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -169,7 +169,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         assert.isAtLeast(Date.parse(second.started_at ?? ""), Date.parse(first.finished_at ?? ""))
         yield* workerBecomes("survivor", "active")
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -189,7 +189,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         assert.strictEqual((yield* send(`${url}/jobs/${id}/cancel`, "POST")).status, 200)
         yield* workerBecomes("victim", "offline")
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -213,7 +213,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         const { url } = yield* Server
         assert.strictEqual((yield* send(`${url}/jobs/${id}/cancel`, "POST")).status, 200)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -249,7 +249,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         yield* workerBecomes("beats-on", "active")
         yield* jobBecomes(yield* submit({ duration_ms: 10 }), "completed")
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -275,7 +275,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         yield* jobBecomes(running, "completed")
         yield* jobBecomes(waiting, "completed")
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -294,7 +294,7 @@ layer(production, { timeout: "2 minutes", excludeTestServices: true })("producti
         const answer = yield* send(`${early.url}/jobs`, "POST", { service_required: "nobody-does-this" })
         assert.containSubset(answer.body, { matching: { active: 0, registered: 0 } })
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })
 
@@ -318,5 +318,5 @@ it.live(
       yield* up.restart
       assert.strictEqual((yield* send(`${up.url}/jobs/${id}`)).status, 404)
     }).pipe(Effect.scoped),
-  120_000
+  240_000
 )

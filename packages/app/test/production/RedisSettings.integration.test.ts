@@ -51,7 +51,7 @@ describe("Redis", () => {
           assert.strictEqual(stdout, "")
         }
       }),
-    120_000
+    240_000
   )
 
   it.live(
@@ -71,7 +71,7 @@ describe("Redis", () => {
         assert.strictEqual(status, 503)
         yield* eventually("logged", server.stderr, (text) => /level=ERROR[^\n]*noeviction/i.test(text))
       }),
-    120_000
+    240_000
   )
 
   it.live(
@@ -93,6 +93,6 @@ describe("Redis", () => {
           { concurrency: 3 }
         )
       }),
-    120_000
+    240_000
   )
 })

@@ -103,7 +103,7 @@ layer(Broker.layer, { timeout: "90 seconds", excludeTestServices: true })("rende
         assert.strictEqual(unknown.code, 1)
         assert.match(unknown.stderr, /failed: InvalidPayload: .*NoSuchNode/)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -139,7 +139,7 @@ layer(Broker.layer, { timeout: "90 seconds", excludeTestServices: true })("rende
           ["error", "success"]
         )
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -164,7 +164,7 @@ layer(Broker.layer, { timeout: "90 seconds", excludeTestServices: true })("rende
         assert.deepStrictEqual([double.posted.length, double.past()], [1, [prompt]])
         assert.strictEqual((yield* assetsOf(done)).length, 1)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -194,6 +194,6 @@ layer(Broker.layer, { timeout: "90 seconds", excludeTestServices: true })("rende
         yield* eventually("it is stopped", Effect.sync(double.running), (running) => running === 0)
         assert.deepStrictEqual(double.interrupted, [double.asked.at(-1)?.request.force_task_id])
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })

@@ -98,5 +98,5 @@ it.live(
       assert.strictEqual((yield* send("POST", "/workers/first/pause")).status, 200)
       assert.strictEqual((yield* worker("first")).occupancy, "paused")
     }).pipe(Effect.scoped),
-  180_000
+  240_000
 )

@@ -62,7 +62,7 @@ export const serving = Effect.fnUntraced(function* (command: "up" | "server", ov
     REDIS_URL: inject("redisUrl"),
     MUSTER_QUEUE,
     MUSTER_WORKSPACE,
-    MUSTER_LEASE: "2s",
+    MUSTER_LEASE: "6s",
     MUSTER_HEARTBEAT_INTERVAL: "500ms",
     ...over
   }
