@@ -218,7 +218,7 @@ describe("the memory of Redis", () => {
           yield* redisCli(url, ["SET", `filler-${step}`, "x".repeat(1024 * 1024)])
           const before = taken
           yield* TestClock.adjust("10 seconds")
-          while (taken === before) yield* TestClock.withLive(Effect.sleep("1 millis"))
+          yield* Effect.repeat(TestClock.withLive(Effect.sleep("1 millis")), { until: () => taken > before })
         }
         const figures = yield* read
         const now = figures?.used_bytes ?? 0
