@@ -2,11 +2,12 @@
  * From the text of a mapping file to a mapping: everything that is wrong with its form is found at once, each with its
  * path. What stands in the wrong form is left out of the mapping, so that the rest can be checked in the same run.
  */
-import { Exit, Schema } from "effect"
+import { Exit, Result, Schema } from "effect"
 import { meant } from "../DidYouMean.ts"
 import { Name } from "../Identifier.ts"
 import * as SchemaIssues from "../SchemaIssues.ts"
 import * as Finding from "./Finding.ts"
+import * as StrictJson from "./StrictJson.ts"
 import { ConnectorEntry, ServiceEntry, ServiceMapping, WorkerTypeEntry } from "./ServiceMapping.ts"
 
 /** Larger files are no mappings. */
@@ -54,10 +55,6 @@ const unreadable = (message: string): ReadMapping => ({
   findings: [Finding.error([], message)]
 })
 
-/** What the parser says, on one line: it quotes the place, with its line breaks. */
-const parserWords = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ")
-
 /** The mapping in a parsed document. */
 export const decode = (document: unknown): ReadMapping => {
   if (!isRecord(document)) return unreadable("the mapping must be an object with workers and services")
@@ -102,9 +99,12 @@ export const decode = (document: unknown): ReadMapping => {
 /** The mapping in the text of a file. */
 export const parse = (text: string): ReadMapping => {
   if (text.length > longest) return unreadable(`the file is larger than ${longest / 1024 / 1024} MB`)
-  try {
-    return decode(JSON.parse(text.replace(/^\uFEFF/, "")))
-  } catch (error) {
-    return unreadable(`the file is not JSON: ${parserWords(error)}`)
-  }
+  const parsed = StrictJson.parse(text.replace(/^\uFEFF/, ""))
+  if (Result.isFailure(parsed)) return unreadable(`the file is not JSON: ${parsed.failure}`)
+  const { twice, value } = parsed.success
+  const read = decode(value)
+  const named = twice.map(({ lines, path }) =>
+    Finding.error(path, `stands there twice, in lines ${lines.join(" and ")}: only the last would count`)
+  )
+  return { ...read, findings: [...named, ...read.findings] }
 }

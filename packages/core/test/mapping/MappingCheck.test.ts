@@ -242,8 +242,19 @@ describe("what does not fit together", () => {
 describe("the form of a file", () => {
   const of = (text: string) => MappingCheck.check(MappingFile.parse(text), builtIn).map(sentence)
 
-  it("no JSON quotes the place", () => {
-    expect(of('{\n  "workers": }')[0]).toMatch(/^the file is not JSON: Unexpected token '}'.*"workers": }/)
+  it.each([
+    ['{\n  "workers": }', "line 2, column 14: value expected"],
+    ['{\n  // mine\n  "workers": {}, "services": {} }', "line 2, column 3: JSON has no comments"],
+    ['{"workers": {},}', "line 1, column 16: a name in double quotes expected; no comma stands before a closing brace"],
+    ["", "line 1, column 1: value expected"],
+    ['{"workers": {}, "services": {}} x', "line 1, column 33: invalid symbol"]
+  ])("%s is no JSON, and it is said where", (text, where) => {
+    expect(of(text)).toEqual([`the file is not JSON: ${where}`])
+  })
+
+  it("does not let the last of two of a name win", () => {
+    const twice = of('{\n"services": {},\n"workers": {},\n"workers": {}\n}')
+    expect(twice).toEqual(["workers: stands there twice, in lines 3 and 4: only the last would count"])
   })
 
   it.each(["[]", "1", "null", '"x"'])("%s is no mapping", (text) => {
