@@ -7,6 +7,7 @@
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Schema } from "effect"
+import * as Previews from "./assets/Previews.ts"
 import * as ImageApproaches from "./openai/ImageApproaches.ts"
 import * as ImageRequest from "./openai/ImageRequest.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
@@ -18,6 +19,9 @@ import * as TokenUsage from "./openai/TokenUsage.ts"
 import * as Settings from "./Settings.ts"
 
 const name = "OpenAIText2ImgConnector"
+
+/** OpenAI sends three partial images at most. */
+const previewEvery = Duration.seconds(1)
 
 const Variables = Schema.Struct({
   ...OpenAISettings.usualFields,
@@ -47,7 +51,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
     const { save_assets, size = settings.OPENAI_IMAGE_SIZE, ...request } = payload
     const model = yield* ImageRequest.modelOf(request.model, settings.OPENAI_IMAGE_MODEL, models)
     const asked = { ...request, model, size }
-    const saved = yield* paidFor.through(RequestKey.make(job, asked), draw(job, asked, report), (pictures) =>
+    const previews = save_assets === false ? Previews.none(report) : yield* Previews.make(job, previewEvery, report)
+    const saved = yield* paidFor.through(RequestKey.make(job, asked), draw(job, asked, previews), (pictures) =>
       Pictures.save(job, pictures, save_assets !== false)
     )
     return { model, size, ...saved }

@@ -1,6 +1,7 @@
 import { connector } from "@muster/connectors/OpenAIText2ImgConnector"
 import { Asset } from "@muster/core/connector/Asset"
 import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
+import type { Progress } from "@muster/core/job/Job"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Option, Schema, Stream } from "effect"
 import { png } from "./assets/AssetStoreSuite.ts"
@@ -105,14 +106,44 @@ describe("OpenAIText2ImgConnector", () => {
       )
       const answer = decode(yield* Effect.fromResult(result))
       assert.deepStrictEqual([answer.approach, answer.usage, answer.assets.length], ["stream", usage, 1])
-      assert.deepStrictEqual(
-        told.map(({ percent }) => Math.round(percent)),
-        [33, 67]
-      )
+      // What is told again names a preview.
+      assert.deepStrictEqual([...new Set(told.map(({ percent }) => Math.round(percent)))], [33, 67])
       assert.deepStrictEqual(
         double.paid.map(({ path }) => path),
         ["/images/generations"]
       )
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("shows a partial image while the rest is drawn, unless nothing is to be kept", () =>
+    Effect.gen(function* () {
+      const double = yield* service
+      yield* on("/responses", unsupported)(double)
+      const running = yield* Effect.orDie(acquire(connector, double.environment))
+      const told: Array<Progress> = []
+      const start = (payload: object) => {
+        const job = jobOf({ prompt: "a cat, when told", model: "gpt-image-2", ...payload })
+        const report = (progress: Progress) => Effect.sync(() => void told.push(progress))
+        return Effect.map(Effect.forkChild(running.process(job, report)), (fiber) => ({ job, fiber }))
+      }
+      const has = (percent: number) => () => told.some((progress) => Math.round(progress.percent) === percent)
+      const { fiber, job } = yield* start({})
+      yield* eventually("a preview is named", () => told.some(({ preview }) => preview !== undefined))
+      const preview = told.find(({ preview }) => preview !== undefined)?.preview ?? ""
+      const store = yield* AssetStore
+      const found = Option.getOrThrow(yield* Effect.orDie(store.open(job.id, preview)))
+      assert.deepStrictEqual([found.content_type, found.size], ["image/png", png.length])
+      yield* eventually("all partial images are told", has(67))
+      double.letGo()
+      const { assets } = decode(yield* Fiber.join(fiber))
+      assert.notStrictEqual(assets[0]?.file_name, preview)
+
+      told.length = 0
+      const other = yield* start({ save_assets: false })
+      yield* eventually("all partial images are told", has(67))
+      double.letGo()
+      yield* Fiber.join(other.fiber)
+      assert.isFalse(told.some(({ preview }) => preview !== undefined))
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 

@@ -8,9 +8,9 @@
 import type { AssetStore } from "@muster/core/connector/AssetStore"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
-import type { Progress } from "@muster/core/job/Job"
 import { Clock, Duration, Effect, Schema, Stream, Struct } from "effect"
 import type OpenAI from "openai"
+import type { Previews } from "../assets/Previews.ts"
 import * as BackgroundResponse from "./BackgroundResponse.ts"
 import { type ImageRequest, isDallE, qualityFor } from "./ImageRequest.ts"
 import type { OpenAIAccess } from "./OpenAIAccess.ts"
@@ -36,11 +36,10 @@ export interface AskedImage extends Omit<ImageRequest, "model" | "size" | "save_
   readonly size: string
 }
 
-type Report = (progress: Progress) => Effect.Effect<void>
 type Approach = (
   job: ConnectorJob,
   asked: AskedImage,
-  report: Report
+  previews: Previews
 ) => Effect.Effect<Pictures.Pictures, Refusal, AssetStore>
 
 const refusedFor = Duration.minutes(10)
@@ -89,7 +88,7 @@ const pictureOf = (answer: ResponseAnswer): Effect.Effect<Pictures.Pictures, Ref
 
 const inBackground =
   (access: OpenAIAccess, settings: ApproachSettings): Approach =>
-  (job, asked, report) => {
+  (job, asked, previews) => {
     const request = {
       model: settings.responsesModel,
       input: asked.prompt,
@@ -111,7 +110,7 @@ const inBackground =
       cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
       every: settings.every,
       tries: settings.tries,
-      report,
+      report: previews.report,
       used: settings.used,
       told: access.told,
       isWanted: ({ output }) => (output ?? []).some((item) => imageIn(item) !== undefined)
@@ -121,7 +120,7 @@ const inBackground =
 
 const streamed =
   (access: OpenAIAccess, settings: ApproachSettings): Approach =>
-  (job, asked, report) => {
+  (job, asked, previews) => {
     const request = {
       prompt: asked.prompt,
       ...looks(asked),
@@ -146,7 +145,8 @@ const streamed =
       }
       if (type !== "image_generation.partial_image") return Effect.void
       const partial = Math.max(0, Math.min(settings.partialImages, (partial_image_index ?? 0) + 1))
-      return report({
+      if (b64_json) previews.show(Buffer.from(b64_json, "base64"))
+      return previews.report({
         percent: (100 * partial) / (settings.partialImages + 1),
         message: `partial image ${partial} of ${settings.partialImages}`
       })
@@ -160,7 +160,7 @@ const streamed =
       () => made !== undefined,
       ({ failure }) => Effect.logDebug(`after an image: ${failure.message}`)
     )
-    return Effect.flatMap(heard, () =>
+    return Effect.flatMap(previews.during(heard), () =>
       made === undefined ? Effect.fail(ofProtocol("OpenAI's stream ended without an image")) : Effect.succeed(made)
     )
   }
@@ -200,7 +200,7 @@ export const make = (access: OpenAIAccess, settings: ApproachSettings) => {
   const refused = new Map<string, number>()
   const nameOf = (way: Way, model: string) => `${way} ${model}`
 
-  return Effect.fnUntraced(function* (job: ConnectorJob, asked: AskedImage, report: Report) {
+  return Effect.fnUntraced(function* (job: ConnectorJob, asked: AskedImage, previews: Previews) {
     const now = yield* Clock.currentTimeMillis
     const open = order.filter(
       (way) =>
@@ -210,7 +210,7 @@ export const make = (access: OpenAIAccess, settings: ApproachSettings) => {
     )
     const inVain: Array<Way> = []
     for (const way of open) {
-      const made = yield* Effect.result(ways[way](job, asked, report))
+      const made = yield* Effect.result(ways[way](job, asked, previews))
       if (made._tag === "Success") {
         // It was the way that was refused, not the request.
         for (const earlier of inVain) refused.set(nameOf(earlier, asked.model), now + Duration.toMillis(refusedFor))

@@ -55,6 +55,8 @@ export const openAIDouble = (key: string) =>
     const refusals: Array<(asked: Asked) => Refusal | undefined> = []
     /** Calls that were taken on, which cost. */
     const paid: Array<Asked> = []
+    /** Images that are done when that is wanted. */
+    const held: Array<() => void> = []
 
     const refuse = (response: ServerResponse, { error = {}, headers = {}, status }: Refusal) => {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
@@ -176,9 +178,13 @@ export const openAIDouble = (key: string) =>
       for (let partial_image_index = 0; partial_image_index < partial_images; partial_image_index++) {
         event(response, { type: "image_generation.partial_image", b64_json: image, partial_image_index })
       }
-      event(response, { type: "image_generation.completed", b64_json: image, usage })
-      if (prompt.includes("cut at the end")) return setTimeout(() => response.destroy(), 50)
-      response.end()
+      const complete = () => {
+        event(response, { type: "image_generation.completed", b64_json: image, usage })
+        if (prompt.includes("cut at the end")) return void setTimeout(() => response.destroy(), 50)
+        response.end()
+      }
+      if (prompt.includes("when told")) held.push(complete)
+      else complete()
     }
 
     const edit = (call: Asked, response: ServerResponse) => {
@@ -231,6 +237,8 @@ export const openAIDouble = (key: string) =>
       responses,
       running: () =>
         open.size + [...responses.values()].filter(({ status }) => ["queued", "in_progress"].includes(status)).length,
+      /** Completes the images that were asked for "when told". */
+      letGo: () => held.splice(0).forEach((complete) => complete()),
       /** Refuses what a rule refuses, from now on. */
       refusing: (rule: (asked: Asked) => Refusal | undefined) => Effect.sync(() => void refusals.push(rule))
     }
