@@ -1,7 +1,7 @@
 /** A worker that does nothing with its jobs: it claims as many as it has room for and completes each. */
 import type { Job } from "@muster/core/job/Job"
 import type { Capabilities } from "@muster/core/worker/Worker"
-import { Effect, Queue } from "effect"
+import { Effect, Option, Queue } from "effect"
 import { fenceOf, newNonce, type Opened, workerId } from "./QueueUnderTest.ts"
 
 export interface LoopOptions {
@@ -34,17 +34,22 @@ export const claimLoop = ({ fork, queue }: Opened, options: LoopOptions) =>
       whenRoom = () => resume(Effect.void)
     })
     const wait = Effect.suspend(() => Queue.take(signals).pipe(Effect.timeoutOption(4_000 + Math.random() * 2_000)))
-    for (;;) {
-      if (held >= capacity) yield* room
-      const nonce = newNonce()
-      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit: capacity - held, nonce })
+    const takeUp = (jobs: ReadonlyArray<Job>, nonce: string) => {
       held += jobs.length
       for (const job of jobs) {
         onStart(job)
         fork(Effect.andThen(queue.complete(fenceOf(job, nonce), null), Effect.sync(release)))
       }
+    }
+    for (;;) {
+      if (held >= capacity) yield* room
+      const nonce = newNonce()
+      const limit = capacity - held
+      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit, nonce, standing: true })
+      takeUp(jobs, nonce)
       if (jobs.length > 0) continue
       onIdle()
-      yield* wait
+      const signal = yield* wait
+      if (Option.isSome(signal) && signal.value._tag === "Given") takeUp(signal.value.jobs, signal.value.nonce)
     }
   }).pipe(Effect.scoped)
