@@ -168,7 +168,7 @@ local function give_next(queue, signature, claimer, free, reply)
   return given, false
 end
 
-local function claim(queue, args)
+local function claim(queue, args, state)
   local claimer = { worker_id = args[2], nonce = args[5], lease_ms = tonumber(args[6]), inbox = args[10] }
   local capacity, limit, again, token = tonumber(args[3]), tonumber(args[4]), args[7] == "1", args[11] or ""
   local worker_id = claimer.worker_id
@@ -180,7 +180,6 @@ local function claim(queue, args)
   end
   if string.find(claimer.nonce .. token, "%s") then error({ err = "ERR bad arguments" }, 0) end
   local reply = { "jobs", "0" }
-  local state = muster.worker_state(queue, worker_id)
   if state and state.kind == "x" then
     muster.turn_away(queue, worker_id, claimer.inbox)
     return reply
@@ -195,7 +194,9 @@ local function claim(queue, args)
   return reply
 end
 
-muster.register("claim", { "allow-oom" }, claim)
+muster.register("claim", { "allow-oom" }, function(queue, args)
+  return claim(queue, args, muster.worker_state(queue, args[2]))
+end)
 
 muster.register("claim_woken", { "allow-oom" }, function(queue, args)
   local inbox, token = args[10], args[11]
@@ -203,5 +204,5 @@ muster.register("claim_woken", { "allow-oom" }, function(queue, args)
   local stands = state and token and token ~= "" and state.token == token and state.inbox == inbox
   if not stands then return { "over" } end
   if state.kind ~= "w" then return { "parked" } end
-  return claim(queue, args)
+  return claim(queue, args, state)
 end)

@@ -63,8 +63,8 @@ local function unlist(queue, signature)
   end
 end
 
--- The worker of a signature that was parked last, taken out of the idle ones: its id, inbox and token; nil when there is
--- none that was heard from lately.
+-- The worker of a signature that was parked last, taken out of the idle ones: its id, inbox and token; nil when there
+-- is none that was heard from lately.
 local function take_idle(queue, signature, now)
   local idle = muster.key_of(queue, "idle", signature)
   local last = redis.call("ZPOPMAX", idle)

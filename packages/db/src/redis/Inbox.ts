@@ -17,8 +17,14 @@ export const longestLook = Duration.seconds(3)
 const waitSeconds = String(Duration.toSeconds(longestLook))
 const messagesPerLook = "100"
 
-const Reply = Schema.NullOr(Schema.Tuple([Schema.String, Schema.Array(Schema.String)]))
-const decodeReply = Schema.decodeUnknownOption(Reply)
+const isText = (value: unknown): value is string => typeof value === "string"
+
+/** The messages of a look, by hand: a worker waits for them. None when the time is over. */
+const messagesOf = (reply: unknown): ReadonlyArray<string> => {
+  const messages: unknown = Array.isArray(reply) ? reply[1] : []
+  return Array.isArray(messages) ? messages.filter(isText) : []
+}
+
 const decodeFence = Schema.decodeUnknownOption(
   Schema.Struct({ job_id: JobId, attempt: Schema.FiniteFromString, nonce: Schema.String })
 )
@@ -47,17 +53,16 @@ export const make = Effect.fnUntraced(function* (
   }
   const standing = yield* StandingClaims.make(tell)
 
-  const deliver = (message: string) => {
+  /** Passes a message on; says whether it could be read. */
+  const deliver = (message: string): boolean => {
     const [what, worker = "", attempt, nonce, job_id] = message.split(" ")
     if (what === "wake") {
-      return Effect.sync(() => {
-        if (!standing.answers(worker)) tell(worker, { _tag: "Wake" })
-      })
+      if (!standing.answers(worker)) tell(worker, { _tag: "Wake" })
+      return true
     }
-    return Option.match(decodeFence({ job_id, attempt, nonce }), {
-      onNone: () => Effect.logWarning("an unreadable message of Redis was dropped"),
-      onSome: (fence) => Effect.sync(() => tell(worker, { _tag: "Fenced", fence }))
-    })
+    const fence = decodeFence({ job_id, attempt, nonce })
+    if (Option.isSome(fence)) tell(worker, { _tag: "Fenced", fence: fence.value })
+    return Option.isSome(fence)
   }
 
   const listen = Effect.gen(function* () {
@@ -68,11 +73,16 @@ export const make = Effect.fnUntraced(function* (
       queueMicrotask(() => standing.lookBegins(ask))
       return send("BLMPOP", [waitSeconds, "1", key, "LEFT", "COUNT", messagesPerLook])
     })
-    const look = Effect.gen(function* () {
-      const reply = yield* Effect.onExit(wait, () => Effect.sync(standing.lookEnds))
-      const [, messages] = Option.getOrUndefined(decodeReply(reply)) ?? [key, []]
-      yield* Effect.forEach(messages, deliver, { discard: true })
-    })
+    const look = Effect.flatMap(
+      Effect.onExit(wait, () => Effect.sync(standing.lookEnds)),
+      (reply) => {
+        let unreadable = 0
+        for (const message of messagesOf(reply)) if (!deliver(message)) unreadable++
+        return unreadable === 0
+          ? Effect.void
+          : Effect.logWarning(`${unreadable} unreadable messages of Redis were dropped`)
+      }
+    )
     return yield* Effect.forever(Effect.retry(look, whileAway))
   })
 

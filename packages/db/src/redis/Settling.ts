@@ -65,13 +65,15 @@ const parseFacts = ([service_required, requirements, customer, workflow]: Facts)
 const decodeUnsettled = Schema.decodeUnknownOption(
   Schema.Tuple([Schema.Literal("unsettled"), Schema.Array(Schema.String), Schema.Unknown])
 )
+/** Most replies are none, and finding that out by a schema costs more than the call. */
+const saysUnsettled = (reply: unknown): boolean => Array.isArray(reply) && reply[0] === "unsettled"
 
 export const make = (functions: FunctionCalls, queue: string) => {
   /** Some calls put jobs into classes that wait to be settled: they are, before the call is answered. */
   const over = (made: FunctionCalls): FunctionCalls => ({
     call: (name, to, args) =>
       Effect.flatMap(made.call(name, to, args), (reply) => {
-        const unsettled = decodeUnsettled(reply)
+        const unsettled = saysUnsettled(reply) ? decodeUnsettled(reply) : Option.none()
         if (Option.isNone(unsettled)) return Effect.succeed(reply)
         const [, names, answer] = unsettled.value
         // What fails here is done by the next tick.

@@ -56,23 +56,24 @@ export const make = Effect.fnUntraced(function* (tell: (worker: string, signal: 
     flights.set(worker_id, flight)
     flight.count++
     underWay++
+    const land = (exit: Exit.Exit<Answer, unknown>, askedAt: bigint): void => {
+      underWay--
+      flight.count--
+      if (flight.count === 0) flights.delete(worker_id)
+      if (Exit.isSuccess(exit)) hear(claim, flight, exit.value, askedAt)
+      else {
+        end(claim)
+        flight.woken = false
+        tell(worker_id, { _tag: "Unheard", nonce })
+      }
+      if (flight.count > 0) return
+      if (flight.woken) tell(worker_id, { _tag: "Wake" })
+      Deferred.doneUnsafe(flight.landed, Effect.void)
+    }
     run(
-      Effect.gen(function* () {
-        const askedAt = yield* Clock.currentTimeNanos
-        const exit = yield* Effect.exit(by(claim))
-        underWay--
-        flight.count--
-        if (Exit.isSuccess(exit)) hear(claim, flight, exit.value, askedAt)
-        else {
-          end(claim)
-          flight.woken = false
-          tell(worker_id, { _tag: "Unheard", nonce })
-        }
-        if (flight.count > 0) return
-        flights.delete(worker_id)
-        if (flight.woken) tell(worker_id, { _tag: "Wake" })
-        Deferred.doneUnsafe(flight.landed, Effect.void)
-      })
+      Effect.flatMap(Clock.currentTimeNanos, (askedAt) =>
+        Effect.map(Effect.exit(by(claim)), (exit) => land(exit, askedAt))
+      )
     )
   }
 

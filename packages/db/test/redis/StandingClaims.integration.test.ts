@@ -1,6 +1,9 @@
 /** Claims that stand: what a wake gives them at once, when they end, and that nothing they were given gets lost. */
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Queue } from "effect"
+import type { RunningConnector } from "@muster/core/connector/Connector"
+import * as JobRunner from "@muster/core/connector/runner/JobRunner"
+import * as Offering from "@muster/core/connector/runtime/Offering"
 import { JobQueue, type Signal } from "@muster/core/job/internal/JobQueue"
 import type { Capabilities } from "@muster/core/worker/Worker"
 import { startRedis } from "../../../../tools/servers/testServers.ts"
@@ -191,6 +194,48 @@ it.live(
       }).pipe(Effect.provide(queueOn(url)))
     }),
   30_000
+)
+
+it.live(
+  "lostReplyLeaksNoLease: idle workers whose connections break again and again run each job once, at its first attempt",
+  () =>
+    Effect.gen(function* () {
+      const { url } = yield* startRedis()
+      // Of one process each.
+      const queues = yield* Effect.all([
+        Layer.build(queueOn(url)),
+        Layer.build(queueOn(url)),
+        Layer.build(queueOn(url))
+      ])
+      const runs = new Map<string, number>()
+      const connector: RunningConnector = {
+        health: Effect.void,
+        process: ({ id }) => Effect.sync(() => void runs.set(id, (runs.get(id) ?? 0) + 1))
+      }
+      for (const [n, name] of ["a", "b", "c", "c"].entries()) {
+        const offering = Offering.fixed(offer(), new Map([["simulation", connector]]))
+        const runner = JobRunner.run({ worker_id: worker(`${name}${n}`), offering, capacity: 1 + (n % 2) })
+        yield* Effect.forkScoped(Effect.provideContext(runner, queues[Math.min(n, 2)]!))
+      }
+      yield* Effect.gen(function* () {
+        const ids = Array.from({ length: 150 }, (_, n) => `j${n}`)
+        for (const [n, id] of ids.entries()) {
+          if (n % 10 === 9) yield* redisCli(url, ["CLIENT", "KILL", "TYPE", "normal"]).pipe(Effect.ignore)
+          yield* eventually(submit(id))
+          yield* Effect.sleep(n % 7)
+        }
+        const ended = Effect.forEach(ids, jobNow)
+        const jobs = yield* eventually(
+          Effect.filterOrFail(ended, (all) => all.every(({ status }) => status === "completed"))
+        )
+        assert.deepStrictEqual(
+          jobs.filter(({ attempt }) => attempt !== 1),
+          []
+        )
+        assert.deepStrictEqual([...runs.values()], Array(ids.length).fill(1))
+      }).pipe(Effect.provideContext(queues[0]))
+    }),
+  60_000
 )
 
 it.live("no claim stands where leases are short: they are counted from when it was sent", () =>

@@ -243,8 +243,8 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
       runJob(options, held, job, fence, held.add(fence, heldFrom), offering.take(job.service_required))
     )
 
-  /** The claim that stood when its answer was lost. */
-  let unheard: string | undefined
+  /** Claims that stood when their answers were lost, and have not been repeated since. */
+  const unheard: Array<string> = []
 
   const hear = (signal: Signal) => {
     switch (signal._tag) {
@@ -260,7 +260,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
         )
       }
       case "Unheard":
-        unheard = signal.nonce
+        unheard.push(signal.nonce)
         return wake
     }
   }
@@ -295,8 +295,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   const claim = (capabilities: Capabilities) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const lost = unheard
-        unheard = undefined
+        const lost = unheard.shift()
         const nonce = lost ?? globalThis.crypto.randomUUID()
         const limit = Math.max(1, Math.min(capacity - held.size(), offering.room()))
         held.claiming(nonce)
@@ -330,7 +329,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
     woken = Deferred.makeUnsafe()
     const capabilities = offering.now()
     const found = yield* capabilities.job_types.length === 0 ? Effect.as(leave, 0) : claim(capabilities)
-    if (found === 0) yield* Deferred.await(woken)
+    if (found === 0 && unheard.length === 0) yield* Deferred.await(woken)
   })
   return yield* Effect.ensuring(Effect.forever(round), leave)
 }, Effect.scoped)
