@@ -66,7 +66,7 @@ export const claimLoop = ({ fork, queue }: Opened, options: LoopOptions) =>
       isWoken = false
       const nonce = newNonce()
       const limit = capacity - held
-      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit, nonce, standing: true })
+      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit, nonce, standing: held === 0 })
       takeUp(jobs, nonce)
       if (jobs.length > 0) continue
       onIdle()

@@ -289,7 +289,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
 
   /**
    * Claims under one nonce until an answer is heard: when the answer was lost, the same claim finds the jobs it was
-   * given, instead of leaving them to the end of their leases. One that finds nothing stands. No interruption may fall
+   * given, instead of leaving them to the end of their leases. That of an idle worker stands. No interruption may fall
    * between hearing of a job and taking it up.
    */
   const claim = (capabilities: Capabilities) =>
@@ -302,7 +302,9 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
         for (let tries = 0; ; tries++) {
           const again = tries > 0 || lost !== undefined
           const sentAt = yield* Clock.currentTimeNanos
-          const request = { worker_id, capabilities, capacity, limit, nonce, again, standing: true }
+          // One that is at work gets its next jobs soon enough by claiming, and many of them at once.
+          const standing = held.size() === 0
+          const request = { worker_id, capabilities, capacity, limit, nonce, again, standing }
           const heard = yield* send(restore, request).pipe(
             Effect.flatMap((claimed) =>
               again && claimed.length > 0 ? renewed(claimed, nonce) : Effect.succeed(claimed)
