@@ -9,6 +9,13 @@ const program = join(root, "tools", "node_modules", "azurite", "dist", "src", "b
 export const account = "devstoreaccount1"
 export const key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
+/** Makes a container, as an operator does before the first asset. */
+export const makeContainer = async (url: string, name: string): Promise<void> => {
+  const { BlobServiceClient, StorageSharedKeyCredential } = await import("@azure/storage-blob")
+  const service = new BlobServiceClient(url, new StorageSharedKeyCredential(account, key))
+  await service.getContainerClient(name).createIfNotExists()
+}
+
 export const startAzurite = async (): Promise<OwnServer> => {
   const folder = await freshFolder("azurite")
   return start({

@@ -3,6 +3,7 @@
  * files removed. One keeper serves all servers of a process; it starts with the first.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process"
+import { randomInt } from "node:crypto"
 import { once } from "node:events"
 import { mkdir } from "node:fs/promises"
 import { createServer } from "node:net"
@@ -111,14 +112,22 @@ export const closeServers = async (): Promise<void> => {
   await (await open)?.close()
 }
 
-const freePort = async (): Promise<number> => {
-  const probe = createServer().listen(0, "127.0.0.1")
-  await once(probe, "listening")
-  const address = probe.address()
+/**
+ * A port that nobody listens on now. The system gives none of this range to those who ask for any, nor to connections:
+ * a server that is away for a while finds its port free when it comes back.
+ */
+export const freePort = async (): Promise<number> => {
+  const port = randomInt(10_000, 30_000)
+  const probe = createServer()
+  try {
+    await once(probe.listen(port, "127.0.0.1"), "listening")
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error
+    return freePort()
+  }
   probe.close()
   await once(probe, "close")
-  if (address === null || typeof address === "string") throw new Error("no free loopback port")
-  return address.port
+  return port
 }
 
 let count = 0

@@ -49,7 +49,7 @@ const isAlive = (pid: number) => {
 }
 
 const nothingLeft = ({ folder, pids }: Started) =>
-  expect.poll(() => [...pids.filter(isAlive), existsSync(dirname(folder))], { timeout: 10_000 }).toEqual([false])
+  expect.poll(() => [...pids.filter(isAlive), existsSync(dirname(folder))], { timeout: 60_000 }).toEqual([false])
 
 it("a runner that is killed leaves no server and no file", async () => {
   const started = await start("well")

@@ -43,7 +43,7 @@ export type Reply =
   | { readonly id: number; readonly error?: undefined; readonly pid?: number }
 
 /** How long a server may take to end in good order before it is killed. */
-const stopDeadlineMs = 5_000
+const stopDeadlineMs = 30_000
 /** How much of a server's last output an error shows. */
 const outputTail = 4_000
 

@@ -116,7 +116,10 @@ const variables = {
   REDIS_URL: { schema: url("redis", "rediss"), default: undefined },
   MACHINE_ID: { schema: Name, default: undefined },
   WORKER_ID: { schema: WorkerId, default: undefined },
-  CONNECTORS: { schema: Name, default: undefined },
+  CONNECTORS: {
+    schema: matching(/^[A-Za-z0-9][\w.:@-]*$/, "the name of one worker type (start a worker for each)"),
+    default: undefined
+  },
   MUSTER_REGION: { schema: Name, default: "local" },
   MUSTER_CAPACITY: { schema: integer(1, 10_000), default: "1" }
 } as const

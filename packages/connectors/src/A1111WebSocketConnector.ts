@@ -18,7 +18,7 @@ const Variables = Schema.Struct({
   /** Instead of the port on this machine, when it is not empty. */
   A1111_URL: Schema.Union([Schema.Literal(""), Settings.httpUrl]),
   /** `user:password`. */
-  A1111_API_AUTH: Schema.Union([Schema.Literal(""), Settings.secret]),
+  A1111_API_AUTH: Schema.Union([Schema.Literal(""), Settings.secretLike(/^[^:]+:/, "user:password")]),
   /** The client waits an hour for an answer to begin. */
   A1111_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   A1111_POLL_INTERVAL_MS: Settings.integer(5, 60_000),
@@ -26,6 +26,8 @@ const Variables = Schema.Struct({
   HTTP_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   HTTP_MAX_RETRIES: Settings.integer(0, 10)
 })
+
+const stopWithin = Duration.seconds(5)
 
 const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const { A1111_API_AUTH, A1111_PORT, A1111_URL } = settings
@@ -38,7 +40,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   })
   return yield* WebUiJobs.make(webUi, {
     pollEvery: Duration.millis(settings.A1111_POLL_INTERVAL_MS),
-    patience: Duration.seconds(settings.A1111_PATIENCE_SECONDS)
+    patience: Duration.seconds(settings.A1111_PATIENCE_SECONDS),
+    stopWithin
   })
 })
 

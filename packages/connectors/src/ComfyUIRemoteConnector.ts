@@ -10,20 +10,21 @@ import * as Settings from "./Settings.ts"
 
 const name = "ComfyUIRemoteConnector"
 
-const optionalSecret = Schema.Union([Schema.Literal(""), Settings.secret])
+const optional = <S extends Schema.Constraint>(secret: S) => Schema.Union([Schema.Literal(""), secret])
+const headerValue = Settings.secretLike(/^[\x20-\x7e]+$/, "the value of a header, in ASCII characters")
 const given = (value: string | Redacted.Redacted): value is Redacted.Redacted => value !== ""
 
 const Variables = Schema.Struct({
   COMFYUI_REMOTE_URL: Settings.httpUrl,
-  COMFYUI_REMOTE_TOKEN: optionalSecret,
+  COMFYUI_REMOTE_TOKEN: optional(Settings.token),
   COMFYUI_REMOTE_USERNAME: Schema.String.check(
     Schema.isPattern(/^[^:\p{Cc}]*$/u, { expected: "a name without colons" })
   ),
-  COMFYUI_REMOTE_PASSWORD: optionalSecret,
+  COMFYUI_REMOTE_PASSWORD: optional(Settings.secret),
   COMFYUI_REMOTE_HEADER_NAME: Schema.String.check(
     Schema.isPattern(/^[A-Za-z0-9-]{0,100}$/, { expected: "the name of a header" })
   ),
-  COMFYUI_REMOTE_HEADER_VALUE: optionalSecret,
+  COMFYUI_REMOTE_HEADER_VALUE: optional(headerValue),
   ...ComfyVariables.Variables.fields
 }).check(
   Schema.makeFilter((settings) => {

@@ -20,7 +20,9 @@ const path = Schema.String.check(
 )
 
 const Variables = Schema.Struct({
-  LIMITED_SERVICE_URL: Settings.httpUrl,
+  /** Of the simulated service on this machine, which is talked to when there is no URL. */
+  SIMULATION_HTTP_PORT: Settings.integer(1, 65_535),
+  LIMITED_SERVICE_URL: Schema.Union([Schema.Literal(""), Settings.httpUrl]),
   LIMITED_SERVICE_HEALTH_PATH: path,
   LIMITED_SERVICE_RUN_PATH: path,
   /** The client waits an hour for an answer to begin. */
@@ -34,13 +36,16 @@ const Payload = Schema.Record(Schema.String, Schema.Unknown)
 const SaveAssets = Schema.Struct({ save_assets: Schema.optionalKey(Schema.Boolean) })
 
 const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
-  const base = settings.LIMITED_SERVICE_URL
+  const { LIMITED_SERVICE_URL, SIMULATION_HTTP_PORT } = settings
+  const base = LIMITED_SERVICE_URL === "" ? `http://127.0.0.1:${SIMULATION_HTTP_PORT}` : LIMITED_SERVICE_URL
   const services = yield* Effect.context<ConnectorServices>()
   const common = { name: "the limited service", maxRetries: settings.HTTP_MAX_RETRIES }
   const asked = yield* HttpService.make({ ...common, timeout: Duration.seconds(settings.HTTP_TIMEOUT_SECONDS) })
   const worked = yield* HttpService.make({
     ...common,
-    timeout: Duration.seconds(settings.LIMITED_SERVICE_TIMEOUT_SECONDS)
+    timeout: Duration.seconds(settings.LIMITED_SERVICE_TIMEOUT_SECONDS),
+    // To have it done again would bring the same.
+    tooLong: "InvalidPayload"
   })
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
@@ -69,7 +74,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
 export const connector: Connector = {
   name,
   variables: {
-    LIMITED_SERVICE_URL: "${LIMITED_SERVICE_URL:-http://127.0.0.1:8299}",
+    SIMULATION_HTTP_PORT: "${SIMULATION_HTTP_PORT:-8299}",
+    LIMITED_SERVICE_URL: "${LIMITED_SERVICE_URL:-}",
     LIMITED_SERVICE_HEALTH_PATH: "${LIMITED_SERVICE_HEALTH_PATH:-/health}",
     LIMITED_SERVICE_RUN_PATH: "${LIMITED_SERVICE_RUN_PATH:-/run}",
     LIMITED_SERVICE_TIMEOUT_SECONDS: "${LIMITED_SERVICE_TIMEOUT_SECONDS:-300}",

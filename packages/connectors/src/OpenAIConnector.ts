@@ -11,7 +11,7 @@ import type OpenAI from "openai"
 import * as DynamicJson from "./openai/DynamicJson.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
 import * as OpenAISettings from "./openai/OpenAISettings.ts"
-import * as RequestKey from "./openai/RequestKey.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import * as TokenUsage from "./openai/TokenUsage.ts"
 
 const name = "OpenAIConnector"
@@ -32,7 +32,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const process = Effect.fnUntraced(function* (job: ConnectorJob) {
     const { request: asked } = yield* DynamicJson.request(job.payload)
     if (!Array.isArray(asked["messages"])) {
-      return yield* new ConnectorFailure({ kind: "InvalidPayload", message: 'Missing key\n  at ["messages"]' })
+      return yield* new ConnectorFailure({ kind: "InvalidPayload", message: "messages: Missing key" })
     }
     const request = { model: settings.OPENAI_TEXT_MODEL, ...Struct.omit(asked, ["stream_options"]), stream: false }
     const answer = yield* access

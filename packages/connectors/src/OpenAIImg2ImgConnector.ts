@@ -5,15 +5,16 @@
  * URL, a `data:` URL, or `{asset, job_id?}`.
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { Effect, Schema, Struct } from "effect"
 import type OpenAI from "openai"
+import * as InputImage from "./assets/InputImage.ts"
 import * as ImageRequest from "./openai/ImageRequest.ts"
-import * as InputImage from "./openai/InputImage.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
 import * as OpenAISettings from "./openai/OpenAISettings.ts"
-import * as PaidResults from "./openai/PaidResults.ts"
+import * as PaidResults from "./assets/PaidResults.ts"
 import * as Pictures from "./openai/Pictures.ts"
-import * as RequestKey from "./openai/RequestKey.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import * as TokenUsage from "./openai/TokenUsage.ts"
 import * as Settings from "./Settings.ts"
 
@@ -28,6 +29,13 @@ const Variables = Schema.Struct({
 
 /** What the API takes in one request. */
 const mostImages = 16
+/** All images of one request together, in bytes: they are in memory until they are sent, those of each job. */
+const mostBytes = 128 * 1024 * 1024
+
+const tooMuch = new ConnectorFailure({
+  kind: "InvalidPayload",
+  message: `images: together they are larger than ${mostBytes} bytes`
+})
 
 const Payload = Schema.Struct({
   ...ImageRequest.fields,
@@ -54,8 +62,14 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const edit = Effect.fnUntraced(function* (key: string, model: string, payload: typeof Payload.Type) {
     const { image, images, mask, quality, ...fields } = Struct.omit(payload, ["save_assets"])
     const given = images ?? (image === undefined ? [] : [image])
-    const files = yield* Effect.forEach(given, (one) => InputImage.read("image", one))
-    const maskFile = mask === undefined ? undefined : yield* InputImage.read("mask", mask)
+    let bytes = 0
+    const read = (name: string, one: InputImage.Given) =>
+      Effect.tap(InputImage.read(name, one), ({ size }) => {
+        bytes += size
+        return bytes > mostBytes ? Effect.fail(tooMuch) : Effect.void
+      })
+    const files = yield* Effect.forEach(given, (one) => read("image", one))
+    const maskFile = mask === undefined ? undefined : yield* read("mask", mask)
     const request = {
       ...fields,
       model,
@@ -70,9 +84,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
         client.images.edit(request as OpenAI.Images.ImageEditParamsNonStreaming, options)
       )
       .pipe(Effect.mapError(({ failure }) => failure))
-    const made = yield* Pictures.ofAnswer(answer, "direct")
-    yield* TokenUsage.record(name, made.usage)
-    return made
+    yield* TokenUsage.record(name, TokenUsage.of(answer.usage))
+    return yield* Pictures.ofAnswer(answer, "direct")
   })
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob) {
@@ -96,6 +109,8 @@ export const connector: Connector = {
   name,
   variables: {
     ...OpenAISettings.usualVariables,
+    // An edit is not made in the background and may take minutes; one that is not waited for may be paid for all the same.
+    OPENAI_TIMEOUT: "${OPENAI_TIMEOUT:-300}",
     OPENAI_IMG2IMG_MODEL: "${OPENAI_IMG2IMG_MODEL:-gpt-image-2.5-flare}",
     OPENAI_IMAGE_MODELS: "${OPENAI_IMAGE_MODELS:-dall-e-3,dall-e-2}",
     OPENAI_IMAGE_SIZE: "${OPENAI_IMAGE_SIZE:-1024x1024}"

@@ -16,8 +16,8 @@ import * as DynamicJson from "./openai/DynamicJson.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
 import { accepted } from "./openai/OpenAIFailure.ts"
 import * as OpenAISettings from "./openai/OpenAISettings.ts"
-import * as PaidResults from "./openai/PaidResults.ts"
-import * as RequestKey from "./openai/RequestKey.ts"
+import * as PaidResults from "./assets/PaidResults.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import { imageIn, ResponseAnswer, textOf } from "./openai/ResponseAnswer.ts"
 import * as SharedBudget from "./openai/SharedBudget.ts"
 import * as TokenUsage from "./openai/TokenUsage.ts"
@@ -79,20 +79,18 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
     request: Request,
     report: (progress: Progress) => Effect.Effect<void>
   ) {
-    const answer = yield* BackgroundResponse.make(
-      {
-        submit: submit(job, request),
-        retrieve: (id) => service.json(authorized(HttpClientRequest.get(`${url}/${id}`)), ResponseAnswer),
-        cancel: (id) => service.bytes(authorized(HttpClientRequest.post(`${url}/${id}/cancel`))),
-        every: Duration.millis(settings.OPENAI_POLL_INTERVAL_MS),
-        tries: settings.OPENAI_POLL_TRIES,
-        report,
-        told: budget.told
-      },
-      (failure) => failure
-    )
-    yield* TokenUsage.record(name, TokenUsage.of(answer.usage))
-    return answer
+    return yield* BackgroundResponse.make({
+      job,
+      key: RequestKey.make(job, request),
+      submit: submit(job, request),
+      retrieve: (id) => service.json(authorized(HttpClientRequest.get(`${url}/${id}`)), ResponseAnswer),
+      cancel: (id) => service.bytes(authorized(HttpClientRequest.post(`${url}/${id}/cancel`))),
+      every: Duration.millis(settings.OPENAI_POLL_INTERVAL_MS),
+      tries: settings.OPENAI_POLL_TRIES,
+      report,
+      used: (usage) => TokenUsage.record(name, usage),
+      told: budget.told
+    })
   })
 
   /** The files of an answer, and its output with their names in their places. */

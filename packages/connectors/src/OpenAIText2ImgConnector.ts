@@ -11,9 +11,9 @@ import * as ImageApproaches from "./openai/ImageApproaches.ts"
 import * as ImageRequest from "./openai/ImageRequest.ts"
 import * as OpenAIAccess from "./openai/OpenAIAccess.ts"
 import * as OpenAISettings from "./openai/OpenAISettings.ts"
-import * as PaidResults from "./openai/PaidResults.ts"
+import * as PaidResults from "./assets/PaidResults.ts"
 import * as Pictures from "./openai/Pictures.ts"
-import * as RequestKey from "./openai/RequestKey.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import * as TokenUsage from "./openai/TokenUsage.ts"
 import * as Settings from "./Settings.ts"
 
@@ -38,7 +38,8 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
     responsesModel: settings.OPENAI_RESPONSES_MODEL,
     partialImages: settings.OPENAI_PARTIAL_IMAGES,
     every: Duration.millis(settings.OPENAI_POLL_INTERVAL_MS),
-    tries: settings.OPENAI_POLL_TRIES
+    tries: settings.OPENAI_POLL_TRIES,
+    used: (usage) => TokenUsage.record(name, usage)
   })
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
@@ -46,8 +47,7 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
     const { save_assets, size = settings.OPENAI_IMAGE_SIZE, ...request } = payload
     const model = yield* ImageRequest.modelOf(request.model, settings.OPENAI_IMAGE_MODEL, models)
     const asked = { ...request, model, size }
-    const made = Effect.tap(draw(job, asked, report), ({ usage }) => TokenUsage.record(name, usage))
-    const saved = yield* paidFor.through(RequestKey.make(job, asked), made, (pictures) =>
+    const saved = yield* paidFor.through(RequestKey.make(job, asked), draw(job, asked, report), (pictures) =>
       Pictures.save(job, pictures, save_assets !== false)
     )
     return { model, size, ...saved }

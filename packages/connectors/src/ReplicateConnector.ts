@@ -2,22 +2,27 @@
  * Runs predictions on Replicate: submits, asks until they end, cancels them when the job is not wanted any more, and
  * keeps their files.
  *
- * Payload: `{model | version, input, save_assets?}`, as Replicate's own API takes them.
+ * Payload: `{model | version, input, save_assets?}`, as Replicate's own API takes them; assets in the input are brought.
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Option, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
+import * as GivenAssets from "./assets/GivenAssets.ts"
+import type { ReadyFile } from "./assets/InputFile.ts"
 import * as OutputFiles from "./assets/OutputFiles.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import * as HttpService from "./protocol/HttpService.ts"
-import * as Polling from "./protocol/Polling.ts"
+import * as ModelFailure from "./protocol/ModelFailure.ts"
+import * as NotedWork from "./protocol/NotedWork.ts"
+import type * as Polling from "./protocol/Polling.ts"
 import * as Settings from "./Settings.ts"
 
 const name = "ReplicateConnector"
 
 const Variables = Schema.Struct({
-  REPLICATE_API_TOKEN: Settings.secret,
+  REPLICATE_API_TOKEN: Settings.token,
   REPLICATE_BASE_URL: Settings.httpUrl,
   REPLICATE_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
   REPLICATE_MAX_RETRIES: Settings.integer(0, 10),
@@ -53,8 +58,11 @@ const Prediction = Schema.Struct({
 })
 type Prediction = typeof Prediction.Type
 
-const words = (error: unknown): string =>
-  typeof error === "string" ? error : JSON.stringify(error ?? "no reason given")
+/** Files that its API takes, in bytes. */
+const File = Schema.Struct({ urls: Schema.Struct({ get: Schema.String }) })
+const largestFile = 100 * 1024 * 1024
+/** A smaller one goes with the request; in bytes, as Replicate advises. */
+const largestInline = 256 * 1024
 
 /** How far the last bar in a log is: most models draw one. */
 const percentIn = (logs: string | null | undefined): number | undefined => {
@@ -63,8 +71,10 @@ const percentIn = (logs: string | null | undefined): number | undefined => {
   return last === undefined ? undefined : Math.min(100, Number(last))
 }
 
-const broken = (message: string) =>
-  Option.some(Effect.fail(new ConnectorFailure({ kind: "ServiceUnavailable", message })))
+const cancelled = new ConnectorFailure({
+  kind: "ServiceUnavailable",
+  message: "the prediction was cancelled at Replicate"
+})
 
 /** What an ended prediction means; none while it runs. */
 const ending = (prediction: Prediction): Polling.Looked<Prediction> => {
@@ -75,10 +85,10 @@ const ending = (prediction: Prediction): Polling.Looked<Prediction> => {
     case "processing":
       return Option.none()
     case "failed":
-      return broken(`the prediction failed: ${words(prediction.error)}`)
+      return Option.some(Effect.fail(ModelFailure.make("the prediction", prediction.error)))
     case "canceled":
     case "aborted":
-      return broken("the prediction was cancelled at Replicate")
+      return Option.some(Effect.fail(cancelled))
   }
 }
 
@@ -94,37 +104,40 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const get = (path: string) => authorized(HttpClientRequest.get(`${base}${path}`))
   const post = (path: string) => authorized(HttpClientRequest.post(`${base}${path}`))
 
-  const submit = (payload: typeof Payload.Type) => {
-    const { input, model, version } = payload
-    return model === undefined
-      ? service.json(HttpClientRequest.bodyJsonUnsafe(post("/predictions"), { version, input }), Prediction)
-      : service.json(HttpClientRequest.bodyJsonUnsafe(post(`/models/${model}/predictions`), { input }), Prediction)
-  }
+  const upload = Effect.fnUntraced(function* (file: ReadyFile) {
+    if (file.content.size <= largestInline) return yield* GivenAssets.dataUrl(file)
+    const form = new FormData()
+    form.append("content", file.content, file.name)
+    const request = HttpClientRequest.bodyFormData(post("/files"), form)
+    return (yield* service.json(request, File, file.sentWithin)).urls.get
+  })
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
     const payload = yield* Settings.decodePayload(Payload, job.payload)
+    const { input, model, version } = payload
     let farthest = 0
-    const look = (prediction: Prediction) => {
-      farthest = Math.max(farthest, percentIn(prediction.logs) ?? 0)
-      const told = report({ percent: farthest, message: prediction.status })
-      return Effect.as(prediction.status === "processing" ? told : Effect.void, ending(prediction))
-    }
-    const watch = (submitted: Prediction, restore: Polling.Restore) => {
-      const again = service.json(get(`/predictions/${submitted.id}`), Prediction)
-      let next: typeof again = Effect.succeed(submitted)
-      return Polling.untilDone({
-        ask: Effect.suspend(() => {
-          const current = next
-          next = again
-          return Effect.flatMap(current, look)
-        }),
-        every: Duration.millis(settings.REPLICATE_POLL_INTERVAL_MS),
-        cancel: service.bytes(post(`/predictions/${submitted.id}/cancel`)),
-        what: "the prediction",
-        restore
-      })
-    }
-    const done = yield* Polling.submitAndPoll(submit(payload), watch)
+    const done = yield* NotedWork.make({
+      job,
+      key: RequestKey.make(job, { replicate: { input, model, version } }),
+      what: "prediction",
+      prepare: GivenAssets.place("input", input, largestFile, upload),
+      submit: (placed) =>
+        service.json(
+          model === undefined
+            ? HttpClientRequest.bodyJsonUnsafe(post("/predictions"), { version, input: placed })
+            : HttpClientRequest.bodyJsonUnsafe(post(`/models/${model}/predictions`), { input: placed }),
+          Prediction
+        ),
+      retrieve: (id) => service.json(get(`/predictions/${id}`), Prediction),
+      cancel: (id) => service.bytes(post(`/predictions/${id}/cancel`)),
+      ending,
+      seen: ({ id, logs, status }) => {
+        farthest = Math.max(farthest, percentIn(logs) ?? 0)
+        // The id stands there for people who want to look it up.
+        return report({ percent: farthest, message: `prediction ${id}: ${status}` })
+      },
+      every: Duration.millis(settings.REPLICATE_POLL_INTERVAL_MS)
+    })
     const saved =
       payload.save_assets === false ? { output: done.output, assets: [] } : yield* OutputFiles.save(job, done.output)
     return { prediction_id: done.id, ...saved, ...(done.metrics === undefined ? {} : { metrics: done.metrics }) }

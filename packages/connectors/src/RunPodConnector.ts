@@ -2,22 +2,26 @@
  * Runs jobs on a RunPod serverless endpoint: submits, asks until they end, cancels them when they are not wanted any
  * more, and keeps their files.
  *
- * Payload: `{input, policy?, save_assets?}`, as RunPod's own API takes them.
+ * Payload: `{input, policy?, save_assets?}`, as RunPod's own API takes them; assets in the input are brought.
  */
 import type { Connector, ConnectorJob, ConnectorServices } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Option, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
+import * as GivenAssets from "./assets/GivenAssets.ts"
 import * as OutputFiles from "./assets/OutputFiles.ts"
+import * as RequestKey from "./protocol/RequestKey.ts"
 import * as HttpService from "./protocol/HttpService.ts"
-import * as Polling from "./protocol/Polling.ts"
+import * as ModelFailure from "./protocol/ModelFailure.ts"
+import * as NotedWork from "./protocol/NotedWork.ts"
+import type * as Polling from "./protocol/Polling.ts"
 import * as Settings from "./Settings.ts"
 
 const name = "RunPodConnector"
 
 const Variables = Schema.Struct({
-  RUNPOD_API_KEY: Settings.secret,
+  RUNPOD_API_KEY: Settings.token,
   RUNPOD_ENDPOINT_ID: Schema.String.check(Schema.isPattern(/^[\w-]{1,64}$/, { expected: "the id of an endpoint" })),
   RUNPOD_BASE_URL: Settings.httpUrl,
   RUNPOD_TIMEOUT_SECONDS: Settings.integer(1, 3_600),
@@ -43,8 +47,8 @@ const Run = Schema.Struct({
 })
 type Run = typeof Run.Type
 
-const words = (error: unknown): string =>
-  typeof error === "string" ? error : JSON.stringify(error ?? "no reason given")
+/** A file that goes with a request, in bytes: RunPod takes requests of 10 MB. */
+const largestFile = 7 * 1024 * 1024
 
 const broken = (kind: "ServiceUnavailable" | "Timeout", message: string) =>
   Option.some(Effect.fail(new ConnectorFailure({ kind, message })))
@@ -58,7 +62,7 @@ const ending = (run: Run): Polling.Looked<Run> => {
     case "IN_PROGRESS":
       return Option.none()
     case "FAILED":
-      return broken("ServiceUnavailable", `the run failed: ${words(run.error)}`)
+      return Option.some(Effect.fail(ModelFailure.make("the run", run.error)))
     case "CANCELLED":
       return broken("ServiceUnavailable", "the run was cancelled at RunPod")
     case "TIMED_OUT":
@@ -80,14 +84,14 @@ const progressOf = (run: Run, before: number): Progress => {
 }
 
 /** How handlers of the usual images answer files: base64 under `data` or `image`, which only their place tells. */
-const asDataUrls = (output: unknown): unknown => {
-  if (Array.isArray(output)) return output.map(asDataUrls)
-  if (typeof output !== "object" || output === null) return output
+const asDataUrls = (output: unknown, depth = 0): unknown => {
+  if (typeof output !== "object" || output === null || depth > OutputFiles.deepest) return output
+  if (Array.isArray(output)) return output.map((member) => asDataUrls(member, depth + 1))
   const { data, type } = output as Readonly<Record<string, unknown>>
   if (type === "base64" && typeof data === "string" && !data.startsWith("data:")) {
     return { ...output, data: `data:application/octet-stream;base64,${data}` }
   }
-  return Object.fromEntries(Object.entries(output).map(([key, value]) => [key, asDataUrls(value)]))
+  return Object.fromEntries(Object.entries(output).map(([key, value]) => [key, asDataUrls(value, depth + 1)]))
 }
 
 const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
@@ -105,22 +109,23 @@ const make = Effect.fnUntraced(function* (settings: typeof Variables.Type) {
   const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
     const { save_assets, ...request } = yield* Settings.decodePayload(Payload, job.payload)
     let farthest = 0
-    const look = (run: Run) => {
-      if (run.status !== "IN_PROGRESS") return Effect.succeed(ending(run))
-      const progress = progressOf(run, farthest)
-      farthest = progress.percent
-      return Effect.as(report(progress), ending(run))
-    }
-    const submit = service.json(HttpClientRequest.bodyJsonUnsafe(post("/run"), request), Run)
-    const done = yield* Polling.submitAndPoll(submit, ({ id }, restore) =>
-      Polling.untilDone({
-        ask: Effect.flatMap(service.json(get(`/status/${id}`), Run), look),
-        every: Duration.millis(settings.RUNPOD_POLL_INTERVAL_MS),
-        cancel: service.bytes(post(`/cancel/${id}`)),
-        what: "the run",
-        restore
-      })
-    )
+    const done = yield* NotedWork.make({
+      job,
+      key: RequestKey.make(job, { runpod: settings.RUNPOD_ENDPOINT_ID, request }),
+      what: "run",
+      prepare: GivenAssets.place("input", request.input, largestFile, GivenAssets.dataUrl),
+      submit: (input) => service.json(HttpClientRequest.bodyJsonUnsafe(post("/run"), { ...request, input }), Run),
+      retrieve: (id) => service.json(get(`/status/${id}`), Run),
+      cancel: (id) => service.bytes(post(`/cancel/${id}`)),
+      ending,
+      seen: (run) => {
+        if (run.status !== "IN_PROGRESS") return Effect.void
+        const progress = progressOf(run, farthest)
+        farthest = progress.percent
+        return report(progress)
+      },
+      every: Duration.millis(settings.RUNPOD_POLL_INTERVAL_MS)
+    })
     const saved =
       save_assets === false
         ? { output: done.output, assets: [] }

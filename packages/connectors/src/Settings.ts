@@ -1,5 +1,6 @@
 /** Settings of connectors as they come from variables: texts, each checked and named when it is wrong. */
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
 import { InvalidConfiguration } from "@muster/core/worker/WorkerErrors"
 import { Effect, Redacted, Schema, SchemaGetter } from "effect"
 
@@ -38,13 +39,19 @@ export const httpUrl = Schema.String.check(
   })
 )
 
-/** A text that no message repeats. */
-export const secret = Schema.NonEmptyString.pipe(
-  Schema.decodeTo(Schema.Redacted(Schema.NonEmptyString), {
-    decode: SchemaGetter.transform((text) => Redacted.make(text)),
-    encode: SchemaGetter.transform(Redacted.value)
-  })
-)
+/** A text of a form that no message repeats. */
+export const secretLike = (form: RegExp, expected: string) =>
+  Schema.String.check(Schema.isPattern(form, { expected })).pipe(
+    Schema.decodeTo(Schema.Redacted(Schema.String), {
+      decode: SchemaGetter.transform((text) => Redacted.make(text)),
+      encode: SchemaGetter.transform((hidden) => Redacted.value(hidden))
+    })
+  )
+
+export const secret = secretLike(/^[^]+$/, "a secret")
+
+/** A secret that goes into a header: with a line break or a placeholder in it, every service would only look dead. */
+export const token = secretLike(/^[\x21-\x7e]+$/, "a secret of ASCII characters without spaces")
 
 /** Decodes the settings of a connector; says everything that is wrong with them at once. */
 export const decode = <S extends Schema.Constraint & { readonly DecodingServices: never }>(
@@ -53,11 +60,16 @@ export const decode = <S extends Schema.Constraint & { readonly DecodingServices
   settings: Readonly<Record<string, string>>
 ): Effect.Effect<S["Type"], InvalidConfiguration> =>
   Schema.decodeUnknownEffect(schema as unknown as Schema.Codec<S["Type"], unknown>, { errors: "all" })(settings).pipe(
-    Effect.mapError((error) => new InvalidConfiguration({ path: connector, detail: error.message }))
+    Effect.mapError(({ issue }) => {
+      const detail = SchemaIssues.all(issue).map((found) => SchemaIssues.sentence(found, "the settings"))
+      return new InvalidConfiguration({ path: connector, detail: detail.join("; ") })
+    })
   )
 
 /** Decodes the payload of a job, in which nothing unknown may stand. */
 export const decodePayload = <A, I>(schema: Schema.Codec<A, I>, payload: unknown): Effect.Effect<A, ConnectorFailure> =>
   Schema.decodeUnknownEffect(schema, { onExcessProperty: "error", errors: "all" })(payload ?? {}).pipe(
-    Effect.mapError((error) => new ConnectorFailure({ kind: "InvalidPayload", message: error.message }))
+    Effect.mapError(
+      (error) => new ConnectorFailure({ kind: "InvalidPayload", message: SchemaIssues.describe(error, "the payload") })
+    )
   )

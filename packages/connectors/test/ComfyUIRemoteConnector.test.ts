@@ -14,9 +14,9 @@ suite("ComfyUIRemoteConnector", {
     environment: environmentOf("", {
       COMFYUI_REMOTE_URL: `${double.url}/`,
       COMFYUI_REMOTE_TOKEN: token,
-      COMFYUI_TIMEOUT_SECONDS: "1",
       COMFYUI_MAX_RETRIES: "0"
-    })
+    }),
+    impatient: { COMFYUI_TIMEOUT_SECONDS: "1" }
   })),
   quick: { workflow: graphOf("v0.8.0", "01-simple") },
   endless: { workflow: graphOf("v0.8.0", "16-interrupt") },

@@ -9,7 +9,8 @@ suite("ComfyUIWebSocketConnector", {
   connector,
   service: Effect.map(comfyDouble({ version: "v0.8.0", speed: 10 }), (double) => ({
     ...double,
-    environment: environmentOf(double.url, { COMFYUI_TIMEOUT_SECONDS: "1", COMFYUI_MAX_RETRIES: "0" })
+    environment: environmentOf(double.url, { COMFYUI_MAX_RETRIES: "0" }),
+    impatient: { COMFYUI_TIMEOUT_SECONDS: "1" }
   })),
   quick: { workflow: graphOf("v0.8.0", "01-simple") },
   endless: { workflow: graphOf("v0.8.0", "16-interrupt") },
@@ -153,14 +154,16 @@ for (const version of versions) {
       Effect.gen(function* () {
         const { double, start } = yield* ready()
         const others = yield* Effect.orDie(acquire(connector, environmentOf(double.url)))
-        const theirs = yield* Effect.forkChild(others.process(jobOf(graph("04-progress")), () => Effect.void))
+        const theirs = yield* Effect.forkChild(others.process(jobOf(graph("16-interrupt")), () => Effect.void))
         yield* eventually("theirs runs", () => double.queue().running !== undefined)
+        const { running } = double.queue()
         const ours = yield* Effect.forkChild(start(jobOf(graph("16-interrupt"))))
         yield* eventually("ours waits", () => double.queue().pending.length === 1)
         yield* Fiber.interrupt(ours)
         assert.strictEqual(double.queue().pending.length, 0)
         assert.isFalse(double.requests.includes("POST /interrupt"))
-        yield* Fiber.join(theirs)
+        assert.strictEqual(double.queue().running, running)
+        yield* Fiber.interrupt(theirs)
       })
     )
 
@@ -182,7 +185,7 @@ for (const version of versions) {
         const { double, start } = yield* ready()
         const fiber = yield* Effect.forkChild(start(jobOf(graph("16-interrupt"))))
         yield* eventually("it runs", () => double.queue().running !== undefined)
-        yield* double.restart(300)
+        yield* double.restart(Effect.sleep("300 millis"))
         const failure = yield* Effect.flip(Fiber.join(fiber))
         assert.strictEqual(failure.kind, "ServiceUnavailable")
         assert.include(failure.message, "neither queue nor history")
@@ -202,9 +205,9 @@ for (const version of versions) {
       })
     )
 
-    live("what an earlier attempt finished is not made again", () =>
+    live("what an earlier attempt finished is not made again, nor waited for", () =>
       Effect.gen(function* () {
-        const { double, start } = yield* ready()
+        const { double, start } = yield* ready({ COMFYUI_SILENCE_SECONDS: "60" })
         const job = jobOf(graph("01-simple"))
         const first = yield* start(job)
         const second = yield* start({ ...job, attempt: 2 })

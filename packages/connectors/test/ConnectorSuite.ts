@@ -27,8 +27,10 @@ export type Hurt =
   | "unauthorized"
 
 export interface Service {
-  /** What the connector is told, beside its defaults; its timeouts should be short. */
+  /** What the connector is told, beside its defaults; its timeouts should be long, for machines that are slow. */
   readonly environment: Readonly<Record<string, string>>
+  /** What it is told besides where the service hangs: its timeouts should be short. */
+  readonly impatient: Readonly<Record<string, string>>
   /** Work going on at the service now. */
   readonly running: () => number
   /** Connections open at the service now. */
@@ -79,11 +81,11 @@ export const jobOf = (payload: unknown, over: Partial<ConnectorJob> = {}): Conne
 export const acquire = (connector: Connector, environment: Readonly<Record<string, string>>) =>
   connector.acquire(Result.getOrThrow(expandAll(connector.variables, environment)))
 
-/** Waits until something holds; fails after ten seconds. */
+/** Waits until something holds; fails after a minute. */
 export const eventually = (what: string, holds: () => boolean) =>
   Effect.suspend(() => (holds() ? Effect.void : Effect.fail(what))).pipe(
     Effect.retry(Schedule.spaced("5 millis")),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error(`never: ${what}`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`never: ${what}`)) })
   )
 
 const kindOfHurt: Record<Hurt, ReadonlyArray<FailureKind>> = {
@@ -100,15 +102,15 @@ export const suite = (name: string, subject: Subject) =>
   describe(`${name} as every connector`, () => {
     const test = (
       title: string,
-      body: (running: RunningConnector, service: Service) => Effect.Effect<void, unknown, ConnectorServices>
+      body: (running: RunningConnector, service: Service) => Effect.Effect<void, unknown, ConnectorServices>,
+      isImpatient = false
     ) =>
       it.live(title, () =>
         Effect.gen(function* () {
           const service = yield* subject.service
+          const environment = { ...service.environment, ...(isImpatient ? service.impatient : {}) }
           yield* Effect.scoped(
-            Effect.flatMap(Effect.orDie(acquire(subject.connector, service.environment)), (running) =>
-              body(running, service)
-            )
+            Effect.flatMap(Effect.orDie(acquire(subject.connector, environment)), (running) => body(running, service))
           )
           // Nothing stays behind: neither work nor connections.
           yield* eventually("no work is left at the service", () => service.running() === 0)
@@ -176,7 +178,8 @@ export const suite = (name: string, subject: Subject) =>
       const expected = subject.failures?.[how]
       if (expected === null) continue
       const kinds = expected === undefined ? kindOfHurt[how] : [expected].flat()
-      test(`a service that is ${how} is not healthy and runs nothing: ${kinds.join(" or ")}`, (running, service) =>
+      const title = `a service that is ${how} is not healthy and runs nothing: ${kinds.join(" or ")}`
+      const body = (running: RunningConnector, service: Service) =>
         Effect.gen(function* () {
           yield* service.hurt(how)
           const sick = yield* Effect.flip(running.health)
@@ -184,7 +187,8 @@ export const suite = (name: string, subject: Subject) =>
           const failure = yield* Effect.flip(running.process(jobOf(subject.quick), ignoreProgress))
           assert.include(kinds, failure.kind, failure.message)
           for (const secret of subject.secrets ?? []) assert.notInclude(`${sick.message} ${failure.message}`, secret)
-        }))
+        })
+      test(title, body, how === "hanging")
     }
 
     it.live("leaves no connection open behind its scope", () =>

@@ -17,8 +17,7 @@ const overHttp = Effect.gen(function* () {
   const running = yield* Effect.orDie(
     acquire(SimulationHttpConnector.connector, {
       SIMULATION_HTTP_URL: `http://127.0.0.1:${proxy.port}`,
-      SIMULATION_POLL_INTERVAL_MS: "5",
-      HTTP_TIMEOUT_SECONDS: "2"
+      SIMULATION_POLL_INTERVAL_MS: "5"
     })
   )
   return { proxy, running, work }

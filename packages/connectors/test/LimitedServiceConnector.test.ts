@@ -12,10 +12,9 @@ const service = Effect.gen(function* () {
     running: work.running,
     environment: {
       LIMITED_SERVICE_URL: url,
-      LIMITED_SERVICE_TIMEOUT_SECONDS: "1",
-      HTTP_TIMEOUT_SECONDS: "1",
       HTTP_MAX_RETRIES: "0"
-    }
+    },
+    impatient: { LIMITED_SERVICE_TIMEOUT_SECONDS: "1", HTTP_TIMEOUT_SECONDS: "1" }
   }
 })
 
@@ -34,11 +33,20 @@ describe("LimitedServiceConnector", () => {
     Effect.gen(function* () {
       const limited = yield* service
       const running = yield* Effect.orDie(acquire(connector, limited.environment))
-      const fiber = yield* Effect.forkChild(running.process(jobOf({ duration_ms: 200 }), () => Effect.void))
+      const fiber = yield* Effect.forkChild(running.process(jobOf({ duration_ms: 2_000 }), () => Effect.void))
       yield* eventually("the work begins", () => limited.running() === 1)
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(limited.running(), 1)
       yield* eventually("the work ends by itself", () => limited.running() === 0)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("talks to the simulated service on this machine when it is told of no other", () =>
+    Effect.gen(function* () {
+      const { LIMITED_SERVICE_URL, ...environment } = (yield* service).environment
+      const { port } = new URL(LIMITED_SERVICE_URL)
+      const running = yield* Effect.orDie(acquire(connector, { ...environment, SIMULATION_HTTP_PORT: port }))
+      yield* running.health
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 

@@ -4,7 +4,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { png } from "./assets/AssetStoreSuite.ts"
 import { services } from "./ConnectorSuite.ts"
 import { run } from "./openaiService.ts"
 
@@ -39,15 +38,9 @@ describe("docs/connectors/openai.md", () => {
   for (const { payload, service_required } of jobs) {
     it.live(`the job of ${service_required} runs`, () =>
       Effect.gen(function* () {
-        const here = JSON.parse(
-          JSON.stringify(payload).replace(
-            "https://example.org/cat.png",
-            `data:image/png;base64,${png.toString("base64")}`
-          )
-        ) as unknown
         // The model that the page tells to set.
         const environment = { OPENAI_IMAGE_MODEL: "gpt-image-2.5-flare" }
-        const { result } = yield* run(connectorFor.get(service_required)!, here, { environment })
+        const { result } = yield* run(connectorFor.get(service_required)!, payload, { environment })
         yield* Effect.fromResult(result)
       }).pipe(Effect.scoped, Effect.provide(services))
     )

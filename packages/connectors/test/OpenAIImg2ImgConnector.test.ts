@@ -1,5 +1,5 @@
 import { connector } from "@muster/connectors/OpenAIImg2ImgConnector"
-import { largest } from "@muster/connectors/openai/InputImage"
+import { largest } from "@muster/connectors/assets/InputImage"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
@@ -65,15 +65,15 @@ describe("OpenAIImg2ImgConnector", () => {
   )
 
   const bad: ReadonlyArray<readonly [what: string, payload: Record<string, unknown>, words: string]> = [
-    ["no image", { prompt: "p" }, '["image"]'],
-    ["two ways of saying it", { prompt: "p", image, images: [image] }, '["image"]'],
-    ["seventeen of them", { prompt: "p", images: Array.from({ length: 17 }, () => image) }, '["images"]'],
+    ["no image", { prompt: "p" }, "image: "],
+    ["two ways of saying it", { prompt: "p", image, images: [image] }, "image: "],
+    ["seventeen of them", { prompt: "p", images: Array.from({ length: 17 }, () => image) }, "images: "],
     ["a text that says it is one", { prompt: "p", image: "data:image/png;base64,aGVsbG8=" }, "is none"],
     ["one of another kind", { prompt: "p", image: "data:image/gif;base64,R0lGODlhAQABAAAAACw=" }, "image/gif"],
     ["what is no URL", { prompt: "p", image: "file:///etc/passwd" }, "not an http"],
     ["an asset that is not there", { prompt: "p", image: { asset: "nothing.png" } }, "there is no asset"],
-    ["a way out of the store", { prompt: "p", image: { asset: "../../etc/passwd" } }, '["image"]'],
-    ["a mask that is none", { prompt: "p", image, mask: "data:,x" }, '["mask"]'],
+    ["a way out of the store", { prompt: "p", image: { asset: "../../etc/passwd" } }, "image.asset: "],
+    ["a mask that is none", { prompt: "p", image, mask: "data:,x" }, "mask: "],
     ["a model that is not allowed", { prompt: "p", image, model: "gpt-image-dear" }, "gpt-image-dear"]
   ]
   for (const [what, payload, words] of bad) {
@@ -107,6 +107,23 @@ describe("OpenAIImg2ImgConnector", () => {
         }
         assert.strictEqual(double.asked.length, 0)
       }).pipe(Effect.scoped, Effect.provide(services)),
-    30_000
+    120_000
+  )
+
+  it.live(
+    "images that are too large together are refused, before anything is paid",
+    () =>
+      Effect.gen(function* () {
+        const large = Buffer.concat([png, Buffer.alloc(largest - png.length)])
+        const store = yield* AssetStore
+        const { file_name } = yield* store.saveInput({ type: "image", content: Stream.make(large) })
+        const double = yield* service
+        const running = yield* Effect.orDie(acquire(connector, double.environment))
+        const images = Array.from({ length: 3 }, () => ({ asset: file_name }))
+        const failure = yield* Effect.flip(running.process(jobOf({ prompt: "p", images }), () => Effect.void))
+        assert.deepStrictEqual([failure.kind, double.asked.length], ["InvalidPayload", 0])
+        assert.match(failure.message, /^images: together they are larger/)
+      }).pipe(Effect.scoped, Effect.provide(services)),
+    120_000
   )
 })

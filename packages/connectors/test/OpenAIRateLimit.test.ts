@@ -54,7 +54,7 @@ describe("a rate limit", () => {
         for (const count of refused) assert.isAtMost(count, workers)
         assert.isAtMost(refused.filter((count) => count > 0).length, 3)
       }).pipe(Effect.scoped, Effect.provide(services)),
-    60_000
+    120_000
   )
 
   it.live("a call that the budget does not have is not made", () =>

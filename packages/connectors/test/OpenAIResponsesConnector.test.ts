@@ -2,7 +2,7 @@ import { connector } from "@muster/connectors/OpenAIResponsesConnector"
 import { Asset } from "@muster/core/connector/Asset"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Schema, Stream } from "effect"
+import { Effect, Fiber, Metric, Option, Schema, Stream } from "effect"
 import { png } from "./assets/AssetStoreSuite.ts"
 import { acquire, eventually, jobOf, services, suite } from "./ConnectorSuite.ts"
 import { key, run, service } from "./openaiService.ts"
@@ -121,6 +121,19 @@ describe("OpenAIResponsesConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  it.live("what an earlier attempt has paid for is fetched by the next one, on another worker", () =>
+    Effect.gen(function* () {
+      const double = yield* service
+      const job = jobOf({ input: "hello" })
+      for (const attempt of [1, 2]) {
+        const running = yield* Effect.orDie(acquire(connector, double.environment))
+        const answer = decode(yield* running.process({ ...job, attempt }, () => Effect.void))
+        assert.deepStrictEqual([answer.response_id, answer.text], ["resp_1", "a fine answer"])
+      }
+      assert.strictEqual(double.paid.length, 1)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
   it.live("gives up after so many looks, and cancels", () =>
     Effect.gen(function* () {
       const { double, result } = yield* run(
@@ -147,6 +160,16 @@ describe("OpenAIResponsesConnector", () => {
       }).pipe(Effect.scoped, Effect.provide(services))
     )
   }
+
+  it.live("counts the tokens of what failed, too", () =>
+    Effect.gen(function* () {
+      yield* run(connector, { input: "fail:bio_policy" })
+      const input = (yield* Metric.snapshot).find(
+        ({ attributes, id }) => id === "muster_openai_tokens_total" && attributes?.["kind"] === "input"
+      )
+      assert.deepStrictEqual(input?.state, { count: 11, incremental: true } as never)
+    }).pipe(Effect.scoped, Effect.provide(services), Effect.provideService(Metric.MetricRegistry, new Map()))
+  )
 
   it.live("has the documents' settings by default", () =>
     Effect.gen(function* () {

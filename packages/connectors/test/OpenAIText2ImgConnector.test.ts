@@ -212,12 +212,22 @@ describe("OpenAIText2ImgConnector", () => {
         connector,
         { prompt: "endless", model: "gpt-image-2" },
         {
-          before: on("/responses", unsupported)
+          before: on("/responses", unsupported),
+          environment: { OPENAI_TIMEOUT: "3", OPENAI_TIMEOUT_SECONDS: "3" }
         }
       )
       assert.strictEqual((yield* Effect.flip(Effect.fromResult(result))).kind, "Timeout")
       assert.strictEqual(double.paid.length, 1)
       yield* eventually("the request is aborted", () => double.running() === 0)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("an image that has come is kept although its stream breaks after it", () =>
+    Effect.gen(function* () {
+      const payload = { prompt: "a cat, cut at the end", model: "gpt-image-2" }
+      const { double, result } = yield* run(connector, payload, { before: on("/responses", unsupported) })
+      const { approach, assets } = decode(yield* Effect.fromResult(result))
+      assert.deepStrictEqual([approach, assets.length, double.paid.length], ["stream", 1, 1])
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
@@ -243,27 +253,29 @@ describe("OpenAIText2ImgConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
-  it.live("an image that cannot be kept is not made again by the next attempt", () =>
-    Effect.gen(function* () {
-      let failures = 2
-      const hurt = Layer.effect(
-        AssetStore,
-        Effect.map(AssetStore, (store) =>
-          AssetStore.of({
-            ...store,
-            save: (asset) =>
-              Effect.suspend(() =>
-                failures-- > 0
-                  ? Effect.fail(new AssetFailed({ detail: "the disk is full", cause: null }))
-                  : store.save(asset)
-              )
-          })
-        )
-      ).pipe(Layer.provideMerge(services))
-      yield* Effect.gen(function* () {
+  /** The store, which cannot keep assets `failures` times. */
+  const hurtStore = (failures: number) => {
+    let left = failures
+    return Layer.effect(
+      AssetStore,
+      Effect.map(AssetStore, (store) =>
+        AssetStore.of({
+          ...store,
+          save: (asset) =>
+            Effect.suspend(() =>
+              left-- > 0 ? Effect.fail(new AssetFailed({ detail: "the disk is full", cause: null })) : store.save(asset)
+            )
+        })
+      )
+    ).pipe(Layer.provideMerge(services))
+  }
+
+  for (const model of ["gpt-image-2", "dall-e-3"]) {
+    it.live(`an image of ${model} that cannot be kept is not made again by the next attempt`, () =>
+      Effect.gen(function* () {
         const double = yield* service
         const running = yield* Effect.orDie(acquire(connector, double.environment))
-        const job = jobOf({ prompt: "a cat", model: "gpt-image-2" })
+        const job = jobOf({ prompt: "a cat", model })
         for (const attempt of [1, 2]) {
           const failure = yield* Effect.flip(running.process({ ...job, attempt }, () => Effect.void))
           assert.strictEqual(failure.kind, "AssetFailed")
@@ -271,11 +283,76 @@ describe("OpenAIText2ImgConnector", () => {
         const { assets } = decode(yield* running.process({ ...job, attempt: 3 }, () => Effect.void))
         assert.strictEqual(assets.length, 1)
         assert.strictEqual(double.paid.length, 1)
-        // What was kept is forgotten here, so the same job pays when it is run again by hand.
-        yield* running.process({ ...job, attempt: 4 }, () => Effect.void)
-        assert.strictEqual(double.paid.length, 2)
-      }).pipe(Effect.scoped, Effect.provide(hurt))
-    })
+      }).pipe(Effect.scoped, Effect.provide(hurtStore(2)))
+    )
+  }
+
+  it.live("what an earlier attempt has paid for is fetched by the next one, on another worker", () =>
+    Effect.gen(function* () {
+      const double = yield* service
+      const job = jobOf({ prompt: "a cat", model: "gpt-image-2" })
+      const first = yield* Effect.orDie(acquire(connector, double.environment))
+      assert.strictEqual((yield* Effect.flip(first.process(job, () => Effect.void))).kind, "AssetFailed")
+      const second = yield* Effect.orDie(acquire(connector, double.environment))
+      const answer = decode(yield* second.process({ ...job, attempt: 2 }, () => Effect.void))
+      assert.deepStrictEqual([answer.approach, answer.assets.length, double.paid.length], ["background", 1, 1])
+      // Another request of the same job is another matter.
+      yield* second.process({ ...job, attempt: 3, payload: { prompt: "two", model: "gpt-image-2" } }, () => Effect.void)
+      assert.strictEqual(double.paid.length, 2)
+    }).pipe(Effect.scoped, Effect.provide(hurtStore(1)))
+  )
+
+  for (const cancelled of [false, true]) {
+    it.live(
+      `a worker that went away in the middle, and ${cancelled ? "cancelled" : "could not cancel"}: the next`,
+      () =>
+        Effect.gen(function* () {
+          const double = yield* service
+          if (!cancelled) yield* double.refusing(({ path }) => (path.endsWith("/cancel") ? { status: 503 } : undefined))
+          const job = jobOf({ prompt: "a cat", model: "gpt-image-2" })
+          const patient = { ...double.environment, OPENAI_POLL_INTERVAL_MS: "60000" }
+          const first = yield* Effect.orDie(acquire(connector, patient))
+          let told = 0
+          const fiber = yield* Effect.forkChild(first.process(job, () => Effect.sync(() => void told++)))
+          yield* eventually("it is being made", () => told > 0)
+          yield* Fiber.interrupt(fiber)
+          const second = yield* Effect.orDie(acquire(connector, double.environment))
+          decode(yield* second.process({ ...job, attempt: 2 }, () => Effect.void))
+          assert.strictEqual(double.paid.length, cancelled ? 2 : 1)
+        }).pipe(Effect.scoped, Effect.provide(services))
+    )
+  }
+
+  it.live("while nobody can tell what an earlier attempt has paid for, nothing is asked for", () => {
+    const away = Effect.fail(new AssetFailed({ detail: "the disk is away", cause: null }))
+    const blind = Layer.effect(
+      AssetStore,
+      Effect.map(AssetStore, (store) => AssetStore.of({ ...store, noted: () => away }))
+    ).pipe(Layer.provideMerge(services))
+    return Effect.gen(function* () {
+      const payload = { prompt: "a cat", model: "gpt-image-2" }
+      const { double, result } = yield* run(connector, payload, { job: { attempt: 2 } })
+      assert.strictEqual((yield* Effect.flip(Effect.fromResult(result))).kind, "AssetFailed")
+      assert.strictEqual(double.asked.length, 0)
+    }).pipe(Effect.scoped, Effect.provide(blind))
+  })
+
+  it.live("a response that is not there yet right after it was taken on is asked about again", () =>
+    Effect.gen(function* () {
+      let missing = 2
+      const { double, result } = yield* run(
+        connector,
+        { prompt: "a cat", model: "gpt-image-2" },
+        {
+          before: (double) =>
+            double.refusing(({ method, path }) =>
+              method === "GET" && path.startsWith("/responses/") && missing-- > 0 ? { status: 404 } : undefined
+            )
+        }
+      )
+      assert.strictEqual(decode(yield* Effect.fromResult(result)).assets.length, 1)
+      assert.strictEqual(double.paid.length, 1)
+    }).pipe(Effect.scoped, Effect.provide(services))
   )
 
   it.live("interrupted while it is made, the response is cancelled", () =>

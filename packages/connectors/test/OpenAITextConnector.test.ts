@@ -84,6 +84,9 @@ describe("OpenAITextConnector", () => {
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 
+  /** For answers that stop: those before it stops may take their time. */
+  const impatient = { environment: { OPENAI_TIMEOUT: "3", OPENAI_TIMEOUT_SECONDS: "3" } }
+
   for (const [what, kind] of [
     ["broken", "ServiceUnavailable"],
     ["silent", "Timeout"],
@@ -93,10 +96,21 @@ describe("OpenAITextConnector", () => {
   ] as const) {
     it.live(`an answer that is ${what} is ${kind}`, () =>
       Effect.gen(function* () {
-        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] })
+        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] }, impatient)
         assert.strictEqual((yield* Effect.flip(Effect.fromResult(result))).kind, kind)
         assert.strictEqual(double.paid.length, 1)
         yield* eventually("the request is over", () => double.running() === 0)
+      }).pipe(Effect.scoped, Effect.provide(services))
+    )
+  }
+
+  for (const what of ["cut at the end", "quiet at the end"]) {
+    it.live(`an answer that is whole and then ${what} is the answer: it is paid for`, () =>
+      Effect.gen(function* () {
+        const { double, result } = yield* run(connector, { messages: [{ role: "user", content: what }] }, impatient)
+        const answer = (yield* Effect.fromResult(result)) as { text: string; usage: unknown }
+        assert.deepStrictEqual([answer.text, answer.usage], ["one two three", null])
+        assert.strictEqual(double.paid.length, 1)
       }).pipe(Effect.scoped, Effect.provide(services))
     )
   }
@@ -106,8 +120,8 @@ describe("OpenAITextConnector", () => {
       const { double, result } = yield* run(connector, { messages: [{ role: "nobody" }], temprature: 1 })
       const failure = yield* Effect.flip(Effect.fromResult(result))
       assert.strictEqual(failure.kind, "InvalidPayload")
-      assert.include(failure.message, '["messages"][0]["role"]')
-      assert.include(failure.message, '["temprature"]')
+      assert.include(failure.message, "messages[0].role: ")
+      assert.include(failure.message, "temprature: ")
       assert.strictEqual(double.asked.length, 0)
     }).pipe(Effect.scoped, Effect.provide(services))
   )
@@ -163,6 +177,17 @@ describe("OpenAITextConnector", () => {
       assert.include(error.message, "OPENAI_TIMEOUT")
       assert.include(error.message, "OPENAI_BASE_URL")
       assert.notInclude(error.message, key)
+    }).pipe(Effect.scoped, Effect.provide(services))
+  )
+
+  it.live("refuses a key that no header can carry, and does not repeat it", () =>
+    Effect.gen(function* () {
+      for (const wrong of ["sk-\u2026secret", "sk-secret\r"]) {
+        const error = yield* Effect.flip(acquire(connector, { OPENAI_API_KEY: wrong }))
+        assert.strictEqual(error._tag, "InvalidConfiguration")
+        assert.include(error.message, "OPENAI_API_KEY: Expected a secret of ASCII characters without spaces")
+        assert.notInclude(error.message, "sk-")
+      }
     }).pipe(Effect.scoped, Effect.provide(services))
   )
 

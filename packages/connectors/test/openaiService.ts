@@ -7,18 +7,17 @@ import { openAIDouble } from "./doubles/OpenAIDouble.ts"
 
 export const key = "sk-very-secret"
 
-/** The double, with short timeouts. */
+/** The double, and what its connectors are told. */
 export const service = Effect.map(openAIDouble(key), (double) => ({
   ...double,
   environment: {
     OPENAI_API_KEY: key,
     OPENAI_BASE_URL: double.url,
-    OPENAI_TIMEOUT: "1",
-    OPENAI_TIMEOUT_SECONDS: "1",
     OPENAI_MAX_RETRIES: "1",
     OPENAI_POLL_INTERVAL_MS: "10",
     OPENAI_IMAGE_MODELS: "dall-e-3,gpt-image-2"
-  } as Readonly<Record<string, string>>
+  } as Readonly<Record<string, string>>,
+  impatient: { OPENAI_TIMEOUT: "1", OPENAI_TIMEOUT_SECONDS: "1", OPENAI_MAX_RETRIES: "0" }
 }))
 
 /** Runs a job against a double of its own: what came of it, what was told, and the double. */

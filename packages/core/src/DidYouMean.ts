@@ -67,6 +67,12 @@ export const didYouMean = (written: string, known: Iterable<string>): ReadonlyAr
     .map(([name]) => name)
 }
 
+/** The likeliest guess as the end of a sentence that says what is wrong; empty when there is none. */
+export const meant = (written: string, known: Iterable<string>): string => {
+  const [guess] = didYouMean(written, known)
+  return guess === undefined ? "" : `; did you mean ${guess}?`
+}
+
 /** How unlike two names are: from 0, the same but for how they are written, to 1, nothing in common. */
 export const unlikeness = (a: string, b: string): number => {
   const [left, right] = [plain(a), plain(b)]

@@ -117,6 +117,14 @@ describe("the retry policy", () => {
     })
   })
 
+  it("gives a service the delay it names, within reason", () => {
+    const delays = [0, -5, 700, 3_600_000, 99_999_999_000].map((retry_after_ms) => {
+      const next = afterFailure({ kind: "RateLimited", retry_after_ms }, fresh, 0)
+      return next._tag === "Retry" ? Duration.toMillis(next.delay) : undefined
+    })
+    assert.deepStrictEqual(delays, [500, 500, 700, 3_600_000, 86_400_000])
+  })
+
   it("leaves what was too much for one worker to another", () => {
     const elsewhere = FailureKind.literals.filter((kind) => {
       const next = afterFailure({ kind }, fresh, 0)

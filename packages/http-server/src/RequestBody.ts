@@ -13,10 +13,18 @@ const longest = 200
 export const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
 
-export const largerThan = (limit_bytes: number): Problems.PayloadTooLarge =>
-  new Problems.PayloadTooLarge({ detail: `a body may have at most ${limit_bytes} bytes`, limit_bytes })
+export const tooLarge = ({ maxBodyBytes: limit_bytes }: HttpSettings): Problems.PayloadTooLarge =>
+  new Problems.PayloadTooLarge({
+    detail: `a body may have at most ${limit_bytes} bytes (MUSTER_MAX_PAYLOAD); files go before the job, to POST /assets`,
+    limit_bytes
+  })
 
-export const tooLarge = (settings: HttpSettings): Problems.PayloadTooLarge => largerThan(settings.maxBodyBytes)
+/** Of the content of an asset. */
+export const largerThan = (limit_bytes: number): Problems.PayloadTooLarge =>
+  new Problems.PayloadTooLarge({
+    detail: `a file may have at most ${limit_bytes} bytes (MUSTER_MAX_ASSET)`,
+    limit_bytes
+  })
 
 const unsupported = (what: string) =>
   new Problems.UnsupportedMediaType({

@@ -27,7 +27,7 @@ export interface EventReader {
 export const eventually = (what: string, holds: () => boolean): Effect.Effect<void> =>
   Effect.sync(holds).pipe(
     Effect.repeat({ until: (held) => held, schedule: Schedule.spaced("5 millis") }),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error(`${what}: not within 10 s`)) }),
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not within 60 s`)) }),
     Effect.asVoid
   )
 

@@ -129,7 +129,7 @@ layer(server())("requirements", (it) => {
           assert.deepStrictEqual(others, [])
           assert.strictEqual(
             issue?.path,
-            `requirements.labels[${JSON.stringify(name.slice(0, 100))}]`.replace(/\["(k+)"\]$/, ".$1")
+            `requirements.labels[${JSON.stringify(name.slice(0, 128))}]`.replace(/\["(k+)"\]$/, ".$1")
           )
           assert.match(issue?.message ?? "", /^Expected a name: letters, digits/)
         }

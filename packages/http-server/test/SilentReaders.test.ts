@@ -108,5 +108,5 @@ it.live(
       assert.isBelow((withSilent - inUse()) / silent, bytesEach)
       assert.isFalse(reader.hasEnded())
     }).pipe(Effect.scoped),
-  60_000
+  120_000
 )

@@ -1,6 +1,6 @@
 /** A connector of the operator's own: a module that a mapping names by its path, which exports it as `connector`. */
 import type { Connector } from "@muster/core/connector/Connector"
-import { Effect, Predicate, Schema } from "effect"
+import { Duration, Effect, Predicate, Schema } from "effect"
 import { dirname, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 
@@ -13,6 +13,9 @@ export class NoConnector extends Schema.TaggedError<NoConnector>("@muster/impl/O
     return `${this.path}: ${this.detail}`
   }
 }
+
+/** What a module does when it is imported may never end. */
+const importedWithin = Duration.seconds(30)
 
 const isConnector = (value: unknown): value is Connector =>
   Predicate.hasProperty(value, "name") &&
@@ -37,7 +40,12 @@ export const load = Effect.fn("OwnConnector.load")(function* (
   const module: unknown = yield* Effect.tryPromise({
     try: () => import(pathToFileURL(file).href),
     catch: (error) => wrong(`cannot be imported: ${error instanceof Error ? error.message : String(error)}`)
-  })
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: importedWithin,
+      orElse: () => wrong(`is not imported within ${Duration.format(importedWithin)}: it waits for something`)
+    })
+  )
   const connector = Predicate.hasProperty(module, "connector") ? module.connector : undefined
   if (!isConnector(connector)) {
     return yield* wrong("exports no `connector` with a name, variables and acquire")

@@ -2,7 +2,7 @@
 import type { Connector, ConnectorServices } from "@muster/core/connector/Connector"
 import * as Offering from "@muster/core/connector/runtime/Offering"
 import * as SupervisedConnector from "@muster/core/connector/runtime/SupervisedConnector"
-import { didYouMean } from "@muster/core/DidYouMean"
+import { meant } from "@muster/core/DidYouMean"
 import { routesOf, serviceOf } from "@muster/core/mapping/Routing"
 import type { ServiceMapping } from "@muster/core/mapping/ServiceMapping"
 import { expandAll } from "@muster/core/mapping/Template"
@@ -58,9 +58,11 @@ export const acquire = Effect.fnUntraced(function* (
   const { mapping } = loaded
   if (!Object.hasOwn(mapping.workers, workerType)) {
     const known = Object.keys(mapping.workers)
-    const [meant] = didYouMean(workerType, known)
-    const guess = meant === undefined ? "" : `; did you mean ${meant}?`
-    return yield* wrong("CONNECTORS", `${workerType} is no worker type${guess} Known: ${known.join(", ")}`)
+    const guess = meant(workerType, known)
+    return yield* wrong(
+      "CONNECTORS",
+      `there is no worker type ${workerType}${guess === "" ? ";" : guess} known: ${known.join(", ")}`
+    )
   }
   const services = [...servicesOf(mapping, workerType)]
   const prepared = yield* Effect.forEach(services, ([service, job_types]) =>

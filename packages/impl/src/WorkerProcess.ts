@@ -7,10 +7,12 @@ import * as JobScheduler from "@muster/core/job/JobScheduler"
 import type { WorkerId } from "@muster/core/worker/Worker"
 import * as WorkerAgent from "@muster/core/worker/WorkerAgent"
 import { type Duration, Effect, Layer, type Redacted } from "effect"
+import * as AssetCheck from "./AssetCheck.ts"
 import * as ConnectorLayers from "./ConnectorLayers.ts"
 import * as HttpRegistry from "./HttpRegistry.ts"
 import * as Instance from "./Instance.ts"
 import * as MappingSource from "./MappingSource.ts"
+import * as MetricsExport from "./MetricsExport.ts"
 import * as WorkerConnectors from "./WorkerConnectors.ts"
 import * as WorkerLayers from "./WorkerLayers.ts"
 
@@ -34,6 +36,7 @@ export interface WorkerProcessOptions extends ConnectorLayers.ConnectorSettings 
 
 const running = Effect.fnUntraced(function* (options: WorkerProcessOptions, mapping: MappingSource.LoadedMapping) {
   const { environment, workerType } = options
+  yield* AssetCheck.beforeWork(options)
   const offering = yield* WorkerConnectors.acquire(mapping, workerType, environment)
   yield* JobScheduler.startStandby
   return yield* WorkerAgent.run({
@@ -62,6 +65,7 @@ export const workerProcess = Effect.fnUntraced(function* (options: WorkerProcess
     running(options, mapping),
     Layer.mergeAll(
       ConnectorLayers.layer(options),
+      MetricsExport.layer(options),
       WorkerLayers.redisQueue(options.redisUrl),
       HttpRegistry.layer(options).pipe(Layer.provide(NodeHttpClient.layerUndici))
     )

@@ -3,13 +3,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
 import { JobId } from "@muster/core/job/Job"
 import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
-import { Effect, Layer, Stream } from "effect"
+import { mostUploads } from "@muster/http-server/routes/AssetRoutes"
+import { Effect, Layer, Schedule, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expectProblem } from "../../http-server/test/problems.ts"
-import { ask, server } from "../../http-server/test/TestServer.ts"
+import { ask, server, TestServer } from "../../http-server/test/TestServer.ts"
 
 const png = Uint8Array.from(
   Buffer.from(
@@ -125,6 +127,54 @@ describe("POST /assets", () => {
         }
         assert.deepStrictEqual(yield* Effect.promise(() => readdir(join(workspace, "assets", "incoming"))), [])
         assert.deepStrictEqual(yield* Effect.promise(() => readdir(join(workspace, "assets"))), ["incoming"])
+      }).pipe(Effect.provide(server({ maxAssetBytes: 10_000 }).pipe(Layer.provideMerge(store))))
+    })
+  )
+
+  it.live("keeps what is larger than any JSON may be", () =>
+    Effect.gen(function* () {
+      const workspace = yield* folder
+      const store = ConnectorLayers.assetStore({ workspace, assets: { provider: "folder" }, fetchFrom: false })
+      const large = new Uint8Array(3 * 1024 * 1024).fill(7)
+      const headers = { "content-type": "application/octet-stream" }
+      const answer = yield* Effect.provide(
+        ask("POST", "/assets", { raw: [large, large], headers }),
+        server({ maxBodyBytes: 1_000 }).pipe(Layer.provideMerge(store))
+      )
+      assert.deepStrictEqual([answer.status, answer.json.asset.size], [201, 2 * large.length])
+    })
+  )
+
+  it.live("takes so many at once, and forgets those whose senders go away", () =>
+    Effect.gen(function* () {
+      const workspace = yield* folder
+      const store = ConnectorLayers.assetStore({ workspace, assets: { provider: "folder" }, fetchFrom: false })
+      const incoming = Effect.promise(() => readdir(join(workspace, "assets", "incoming")))
+      const until = (count: number) =>
+        incoming.pipe(
+          Effect.filterOrFail((names) => names.length === count),
+          Effect.retry(Schedule.spaced("5 millis")),
+          Effect.timeoutOrElse({
+            duration: "20 seconds",
+            orElse: () => Effect.die(new Error(`there are never ${count} on their way`))
+          })
+        )
+      yield* Effect.gen(function* () {
+        const { port } = yield* TestServer
+        const begin = () => {
+          const socket = connect(port, "127.0.0.1").on("error", () => {})
+          socket.write("POST /assets HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 5000\r\n\r\nhalf")
+          return socket
+        }
+        const sockets = Array.from({ length: mostUploads }, begin)
+        yield* until(mostUploads)
+        const headers = { "content-type": "image/png" }
+        const refused = yield* ask("POST", "/assets", { raw: png, headers })
+        expectProblem(refused, 503, "TooManyStreams")
+        assert.strictEqual(refused.headers["retry-after"], "5")
+        for (const socket of sockets) socket.destroy()
+        yield* until(0)
+        assert.strictEqual((yield* ask("POST", "/assets", { raw: png, headers })).status, 201)
       }).pipe(Effect.provide(server({ maxAssetBytes: 10_000 }).pipe(Layer.provideMerge(store))))
     })
   )

@@ -8,7 +8,8 @@ import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
 import * as MappingSource from "@muster/impl/MappingSource"
 import * as ShippedMapping from "@muster/impl/ShippedMapping"
 import * as WorkerConnectors from "@muster/impl/WorkerConnectors"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -135,6 +136,21 @@ describe("a connector of one's own", () => {
       assert.include(yield* refusal("export const other = 1"), "exports no `connector`")
       assert.include(yield* refusal('throw new Error("at home")'), "at home")
       assert.include(yield* refusal(own("LowerCase")), "called LowerCase, and the mapping calls it UpperCase")
+    })
+  )
+
+  it.effect("whose module waits for something for ever is not waited for", () =>
+    Effect.gen(function* () {
+      const folder = yield* folderWith({
+        "mapping.json": mapping("UpperCase", "./UpperCase.mjs"),
+        "UpperCase.mjs": `await new Promise(() => {}); ${own("UpperCase")}`
+      })
+      const loading = yield* Effect.forkChild(problemsOf(join(folder, "mapping.json")))
+      while (loading.pollUnsafe() === undefined) {
+        yield* TestClock.adjust("10 seconds")
+        yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      }
+      assert.match((yield* Fiber.join(loading))[0] ?? "", /UpperCase.mjs: is not imported within 30s/)
     })
   )
 })

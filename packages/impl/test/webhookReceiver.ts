@@ -11,6 +11,8 @@ export interface Received {
   readonly body: string
   /** The body, when it is JSON. */
   readonly json: any
+  /** When it was here whole, in ms of the receiver's own clock. */
+  readonly at: number
 }
 
 /** What a receiver does with a request whose body it has read. */
@@ -34,7 +36,8 @@ export const receiver = (first: Behaviour) =>
         request.on("data", (chunk: Buffer) => chunks.push(chunk))
         request.on("end", () => {
           const body = Buffer.concat(chunks).toString()
-          received.push({ path: request.url ?? "", headers: request.headers, body, json: JSON.parse(body) })
+          const [path, at] = [request.url ?? "", performance.now()]
+          received.push({ path, headers: request.headers, body, json: JSON.parse(body), at })
           state.behaviour(response, received.length)
         })
       })
@@ -64,7 +67,7 @@ export const eventsOf = ({ received }: Receiver): ReadonlyArray<any> => received
 export const until = (what: string, holds: () => boolean) =>
   Effect.sync(holds).pipe(
     Effect.repeat({ until: (held) => held, schedule: Schedule.spaced("5 millis") }),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error(`${what}: not within 10 s`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not within 60 s`)) })
   )
 
 export const assertInOrder = (events: ReadonlyArray<any>, jobs: ReadonlyArray<string>) =>

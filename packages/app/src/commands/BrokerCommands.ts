@@ -40,11 +40,12 @@ const run = (options: { readonly withWorkers: boolean }) => (given: Flags) =>
 
 export const up = Command.make("up", flags, run({ withWorkers: true })).pipe(
   Command.withDescription(
-    "Start a whole broker in this process, with a machine of two simulated workers. In memory, unless DATABASE_URL and REDIS_URL are set"
+    "Start a whole broker in this process, with a machine of two workers: simulated ones, or of the worker type that CONNECTORS names. In memory, unless DATABASE_URL and REDIS_URL are set"
   ),
-  Command.withShortDescription("Start a whole broker in this process, with two simulated workers"),
+  Command.withShortDescription("Start a whole broker in this process, with two workers"),
   Command.withExamples([
     { command: "muster up", description: "On http://127.0.0.1:3331; what `npm start` runs" },
+    { command: "CONNECTORS=comfyui muster up", description: "With workers for a ComfyUI on this machine" },
     { command: "muster up --port 4000", description: "On another port" }
   ])
 )

@@ -65,10 +65,19 @@ export const requirementLines = (requirements: Requirements): ReadonlyArray<stri
   ]
 }
 
+/** Characters of a JSON that people are shown: a picture in a payload would push everything else off the screen. */
+const longestJson = 2_000
+
+const jsonText = (value: unknown): string => {
+  const text = JSON.stringify(value)
+  return text.length <= longestJson
+    ? text
+    : `${text.slice(0, longestJson)}… (${text.length} characters; --json shows them all)`
+}
+
 /** Everything known about a job; what it does not have is left out. */
 export const block = (job: Job, now: DateTime.Utc, canvas: Table.Canvas): string => {
   const time = (at: DateTime.Utc | null) => (at === null ? undefined : Times.exact(at, now))
-  const json = (value: unknown) => JSON.stringify(value)
   const shown: ReadonlyArray<
     readonly [name: string, value: Table.Cell | string | ReadonlyArray<string> | null | undefined]
   > = [
@@ -76,7 +85,7 @@ export const block = (job: Job, now: DateTime.Utc, canvas: Table.Canvas): string
     ["status", { text: job.status, colour: colours[job.status] }],
     ["service_required", job.service_required],
     ["error", job.error === null ? null : { text: errorText(job.error), colour: "red" }],
-    ["result", job.status === "completed" ? json(job.result) : null],
+    ["result", job.status === "completed" ? jsonText(job.result) : null],
     ["progress", job.progress === null ? null : progressText(job.progress)],
     ["worker_id", job.worker_id],
     ["attempt", `${job.attempt} (${job.retry_count} of ${job.max_retries} retries used)`],
@@ -93,8 +102,8 @@ export const block = (job: Job, now: DateTime.Utc, canvas: Table.Canvas): string
     ["assigned_at", time(job.assigned_at)],
     ["started_at", time(job.started_at)],
     ["finished_at", job.finished_at === null ? null : `${time(job.finished_at)}${ranFor(job)}`],
-    ["payload", json(job.payload)],
-    ["metadata", job.metadata === null ? null : json(job.metadata)]
+    ["payload", jsonText(job.payload)],
+    ["metadata", job.metadata === null ? null : jsonText(job.metadata)]
   ]
   return Table.block(
     shown.flatMap(([name, value]): ReadonlyArray<Table.Entry> =>

@@ -1,6 +1,7 @@
 /** The server that the operator commands talk to: MUSTER_URL, with MUSTER_TOKEN where it demands one. */
 import * as MusterClient from "@muster/http-server/client/MusterClient"
-import { Effect, Schema, SchemaIssue } from "effect"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
+import { Effect, Schema } from "effect"
 import { FetchHttpClient, HttpClientError, type HttpClientResponse } from "effect/http"
 import * as Configuration from "../Configuration.ts"
 import { environment } from "../Environment.ts"
@@ -61,24 +62,14 @@ export const connect = Effect.gen(function* () {
   return yield* MusterClient.make({ baseUrl: url, token })
 }).pipe(Effect.provide(FetchHttpClient.layer))
 
-const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1({
-  // The server's words. Where any name is a key, the schema says itself what is wrong with one.
-  leafHook: (issue) =>
-    issue._tag === "UnexpectedKey" && issue.ast.annotations?.["messageUnexpectedKey"] === undefined
-      ? "Unknown field"
-      : SchemaIssue.defaultLeafHook(issue)
-})
-
-type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
-
 const firstLower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
 
 /** Each thing that a schema found; `name` spells where. */
 export const describeIssues = (
   { issue }: Schema.SchemaError,
-  name = (path: Path) => path.map((key) => String(typeof key === "object" ? key.key : key)).join(".")
+  name: (path: SchemaIssues.Path) => string = SchemaIssues.pathText
 ): ReadonlyArray<string> =>
-  formatIssues(issue).issues.map(({ message, path = [] }) =>
+  SchemaIssues.all(issue).map(({ message, path }) =>
     path.length === 0 ? message : `${name(path)}: ${firstLower(message)}`
   )
 

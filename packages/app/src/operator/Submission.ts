@@ -1,4 +1,5 @@
 /** What `muster job submit` sends: its flags as the body of a request, checked by the contract before it leaves. */
+import type * as SchemaIssues from "@muster/core/SchemaIssues"
 import { JobSubmission } from "@muster/http-server/contract/JobsApi"
 import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import * as Configuration from "../Configuration.ts"
@@ -47,10 +48,16 @@ const read = Effect.fnUntraced(function* (path: string) {
   return yield* files.readFileString(path)
 })
 
+const unreadable: Readonly<Record<string, string>> = {
+  NotFound: "no such file",
+  PermissionDenied: "the file may not be read",
+  BadResource: "it is no file"
+}
+
 /** The text of a file, `-` for standard input; `flag` is how it is called when it cannot be read. */
 export const readText = (flag: string, path: string) =>
   read(path).pipe(
-    Effect.mapError(({ reason }) => wrong(`${flag}: ${reason._tag === "NotFound" ? "no such file" : reason.message}`)),
+    Effect.mapError(({ reason }) => wrong(`${flag}: ${unreadable[reason._tag] ?? reason.message}`)),
     // Editors on Windows put a byte order mark first, which JSON does not know.
     Effect.map((text) => text.replace(/^\ufeff/, ""))
   )
@@ -65,16 +72,11 @@ const readPayload = Effect.fnUntraced(function* (payload: string | undefined, pa
   return yield* parseJson(flag, yield* readText(flag, payloadFile))
 })
 
-type Path = ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>
-
-const keys = (path: Path): ReadonlyArray<string> =>
-  path.map((segment) => String(typeof segment === "object" ? segment.key : segment))
-
 /** How a field of the body is called on the command line. */
 const flagOf =
   (needs: Needs.Needs) =>
-  (path: Path): string => {
-    const [field = "", ...inner] = keys(path)
+  (path: SchemaIssues.Path): string => {
+    const [field = "", ...inner] = path.map(String)
     if (field === "requirements") return needs.flagOf(inner)
     const flag = field === "service_required" ? "SERVICE" : `--${field.replaceAll("_", "-")}`
     return [flag, ...inner].join(".")

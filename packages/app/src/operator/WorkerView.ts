@@ -18,6 +18,14 @@ const occupancyColours: Record<Occupancy, Colour | undefined> = {
 const occupancyCell = (occupancy: Occupancy | null): Table.Cell =>
   occupancy === null ? { text: "unknown", colour: "dim" } : { text: occupancy, colour: occupancyColours[occupancy] }
 
+const jobTypesCell = ({ capabilities, unhealthy_job_types }: WorkerWithMetadata): Table.Cell | string => {
+  const types = capabilities.job_types.map((type) =>
+    unhealthy_job_types.includes(type) ? `${type} (unhealthy)` : type
+  )
+  const text = types.join(", ") || "-"
+  return unhealthy_job_types.length === 0 ? text : { text, colour: "red" }
+}
+
 const columns = (now: DateTime.Utc): ReadonlyArray<Table.Column<WorkerWithMetadata>> => [
   { title: "ID", cut: "middle", cell: ({ id }) => id },
   { title: "STATUS", room: "fixed", cell: ({ status }) => ({ text: status, colour: statusColours[status] }) },
@@ -28,7 +36,7 @@ const columns = (now: DateTime.Utc): ReadonlyArray<Table.Column<WorkerWithMetada
     cell: ({ occupancy }) => occupancyCell(occupancy)
   },
   { title: "CAPACITY", align: "right", room: "fixed", cell: ({ capacity }) => String(capacity) },
-  { title: "JOB TYPES", room: "flexible", cell: ({ capabilities }) => capabilities.job_types.join(", ") || "-" },
+  { title: "JOB TYPES", room: "flexible", cell: jobTypesCell },
   {
     title: "LAST BEAT",
     room: "fixed",

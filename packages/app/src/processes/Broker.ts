@@ -1,5 +1,6 @@
-/** The server process: stores, routes and schedulers, and on request a machine of simulated workers. */
+/** The server process: stores, routes and schedulers, and on request a machine of workers. */
 import * as NetAddress from "effect/net/NetAddress"
+import * as AssetCheck from "@muster/impl/AssetCheck"
 import * as BrokerServer from "@muster/impl/BrokerServer"
 import * as ConnectorLayers from "@muster/impl/ConnectorLayers"
 import * as EmbeddedWorkers from "@muster/impl/EmbeddedWorkers"
@@ -84,7 +85,7 @@ const shownHost = (host: string) => {
 
 const defaultUrl = "http://127.0.0.1:3331"
 
-const greeting = (url: string, stores: string, workers: ReadonlyArray<string>, isOpen: boolean) => [
+const greeting = (url: string, stores: string, workers: ReadonlyArray<string>, workerType: string, isOpen: boolean) => [
   `Muster ${version} is listening on ${url}`,
   "",
   `  stores   ${stores}`,
@@ -98,8 +99,12 @@ const greeting = (url: string, stores: string, workers: ReadonlyArray<string>, i
         "Try, in another terminal:",
         "",
         ...(isOpen ? [] : ["  export MUSTER_TOKEN=…   # the token of this server"]),
-        `  curl -s ${url}/jobs -H 'content-type: application/json'${isOpen ? "" : ' -H "authorization: Bearer $MUSTER_TOKEN"'} \\`,
-        `    -d '{"service_required": "simulation", "payload": {"duration_ms": 2000}}'`,
+        ...(workerType === EmbeddedWorkers.usualType
+          ? [
+              `  curl -s ${url}/jobs -H 'content-type: application/json'${isOpen ? "" : ' -H "authorization: Bearer $MUSTER_TOKEN"'} \\`,
+              `    -d '{"service_required": "simulation", "payload": {"duration_ms": 2000}}'`
+            ]
+          : []),
         ...["job list", "workers list"].map(
           (command) => `  ${url === defaultUrl ? "" : `MUSTER_URL=${url} `}npx muster ${command}`
         ),
@@ -132,16 +137,14 @@ export const run = Effect.fnUntraced(function* (
   options: { readonly withWorkers: boolean }
 ) {
   yield* requireTokenOffLoopback(configuration)
-  const { environment, mappingFile } = configuration
+  const { environment, mappingFile, workerType = EmbeddedWorkers.usualType } = configuration
   const connectors = ConnectorLayers.layer(configuration)
   // What is wrong with the mapping and the workers is said before anything listens.
-  const mapping = yield* MappingSource.load(
-    mappingFile,
-    options.withWorkers ? [EmbeddedWorkers.workerType] : [],
-    environment
-  ).pipe(Effect.mapError(({ problems }) => new WrongUse({ problems })))
+  const mapping = yield* MappingSource.load(mappingFile, options.withWorkers ? [workerType] : [], environment).pipe(
+    Effect.mapError(({ problems }) => new WrongUse({ problems }))
+  )
   if (options.withWorkers) {
-    yield* EmbeddedWorkers.check({ mapping, environment }).pipe(
+    yield* EmbeddedWorkers.check({ mapping, workerType, environment }).pipe(
       Effect.provide(connectors),
       Effect.mapError((error) => new WrongUse({ problems: [error.message] }))
     )
@@ -151,6 +154,7 @@ export const run = Effect.fnUntraced(function* (
     machineId: configuration.machineId ?? "local",
     region: configuration.region,
     workers: options.withWorkers ? embeddedWorkers : 0,
+    workerType,
     beatInterval: configuration.beatInterval,
     maxResultLength: configuration.maxPayload,
     mapping,
@@ -169,6 +173,7 @@ export const run = Effect.fnUntraced(function* (
           `http://${host}:${port}`,
           kept,
           EmbeddedWorkers.workerIds(machine),
+          workerType,
           configuration.token === undefined
         ).join("\n")
       )
@@ -178,7 +183,7 @@ export const run = Effect.fnUntraced(function* (
   const server = announce.pipe(Layer.provideMerge(BrokerServer.layer({ host, port })))
   // The workers stop first, while there is still a queue to hand their jobs back to.
   return yield* Layer.launch(
-    EmbeddedWorkers.layer(machine).pipe(
+    Layer.merge(EmbeddedWorkers.layer(machine), AssetCheck.diagnosis(configuration)).pipe(
       Layer.provide(server),
       // The server hands out what its workers keep.
       Layer.provide(connectors),

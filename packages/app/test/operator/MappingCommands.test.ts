@@ -96,7 +96,16 @@ describe("a start with a mapping that is wrong", () => {
           { concurrency: 3 }
         )
       }),
-    20_000
+    120_000
+  )
+
+  it.live("a broker with workers says that there is no such worker type, before it listens", () =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* muster(["up", "--port", "0"], { env: { CONNECTORS: "comfyuii" } })
+      assert.strictEqual(code, 2)
+      assert.include(stderr, "CONNECTORS: there is no worker type comfyuii; did you mean comfyui?")
+      assert.strictEqual(stdout, "")
+    })
   )
 
   it.live("a worker says which variables are missing, before it registers", () =>

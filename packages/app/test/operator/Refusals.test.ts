@@ -142,7 +142,7 @@ describe("wrong use", () => {
           detail: "Missing required argument: id"
         })
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -158,6 +158,6 @@ describe("wrong use", () => {
         assert.include(help.stdout, "EXAMPLES")
         assert.match(version.stdout, /^muster \d+\.\d+\.\d+\n$/)
       }),
-    30_000
+    120_000
   )
 })

@@ -65,7 +65,7 @@ describe("Submission", () => {
       assert.deepStrictEqual(yield* problems({ payloadFile: "/nowhere/x.json" }), [
         "--payload-file /nowhere/x.json: no such file"
       ])
-      assert.match((yield* problems({ payloadFile: tmpdir() }))[0] ?? "", /^--payload-file \S+: /)
+      assert.match((yield* problems({ payloadFile: tmpdir() }))[0] ?? "", /^--payload-file \S+: it is no file$/)
       assert.lengthOf(yield* problems({ payload: "{}", payloadFile: "-" }), 1)
       const found = yield* problems({
         service_required: "simu lation",

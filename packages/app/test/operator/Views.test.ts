@@ -1,3 +1,4 @@
+import { merge } from "../../src/operator/doctor/Report.ts"
 import * as JobView from "@muster/app/operator/JobView"
 import * as WorkerView from "@muster/app/operator/WorkerView"
 import { coloured, plain } from "@muster/app/terminal/Style"
@@ -209,11 +210,17 @@ describe("JobView", () => {
 
 describe("WorkerView", () => {
   it("lists workers in aligned columns", () => {
-    const silent = { ...worker, id: WorkerId.make("worker-2"), last_heartbeat_at: null, status: "pending" as const }
+    const silent = {
+      ...worker,
+      id: WorkerId.make("worker-2"),
+      last_heartbeat_at: null,
+      status: "pending" as const,
+      unhealthy_job_types: []
+    }
     assert.deepStrictEqual(WorkerView.table([worker, silent], now, wide).split("\n"), [
-      "ID        STATUS   REGION  OCCUPANCY  CAPACITY  JOB TYPES          LAST BEAT",
-      "w-1       active   local   busy              2  simulation, other  4 s ago",
-      "worker-2  pending  local   busy              2  simulation, other  never"
+      "ID        STATUS   REGION  OCCUPANCY  CAPACITY  JOB TYPES                      LAST BEAT",
+      "w-1       active   local   busy              2  simulation, other (unhealthy)  4 s ago",
+      "worker-2  pending  local   busy              2  simulation, other              never"
     ])
   })
 
@@ -241,5 +248,25 @@ describe("WorkerView", () => {
       "heartbeats           4 s ago (2026-03-01T11:59:56.000Z)",
       "                     19 s ago (2026-03-01T11:59:41.000Z)"
     ])
+  })
+})
+
+describe("a job with a picture in its payload", () => {
+  it("does not fill the screen", () => {
+    const lines = JobView.block(job("a", { payload: { image: "A".repeat(900_000) } }), now, wide).split("\n")
+    const payload = lines.find((line) => line.startsWith("payload")) ?? ""
+    assert.isBelow(payload.length, 2_200)
+    assert.isTrue(payload.endsWith("AAA… (900012 characters; --json shows them all)"), payload.slice(-80))
+  })
+})
+
+describe("the report of muster doctor", () => {
+  it("names the mapping of either side where they are two", () => {
+    const of = (detail: string) => ({ name: "mapping", verdict: "ok" as const, detail, fix: null })
+    assert.deepStrictEqual(merge(of("a.json: 1 worker type"), of("b.json: 2 worker types")), [
+      { ...of("a.json: 1 worker type"), by: ["here"] },
+      { ...of("b.json: 2 worker types"), by: ["server"] }
+    ])
+    assert.strictEqual(merge(of("a.json: 1 worker type"), of("a.json: 1 worker type")).length, 1)
   })
 })

@@ -1,5 +1,6 @@
 /** The commands that wait and follow, as processes, against a real server in memory. */
 import { assert, describe } from "@effect/vitest"
+import { EventLog } from "@muster/core/event/internal/EventLog"
 import { type Fence, JobId } from "@muster/core/job/Job"
 import * as JobQueries from "@muster/core/job/JobQueries"
 import * as JobUseCases from "@muster/core/job/JobUseCases"
@@ -30,7 +31,7 @@ const wrote = (stream: Running["stdout"], text: string | RegExp) =>
       until: (said) => (typeof text === "string" ? said.includes(text) : text.test(said)),
       schedule: Schedule.spaced("20 millis")
     }),
-    Effect.timeout("15 seconds"),
+    Effect.timeout("60 seconds"),
     Effect.orDie
   )
 
@@ -78,15 +79,14 @@ describe("waiting on the command line", () => {
       yield* operate(["job", "submit", "simulation", "--id", "j-1"])
       const [late, submitted, unknown, alone] = yield* Effect.all(
         [
-          operate(["job", "watch", "j-1", "--timeout", "300ms"]),
-          operate(["job", "submit", "simulation", "--id", "j-2", "--wait", "--wait-timeout", "300ms", "--json"]),
+          operate(["job", "watch", "j-1", "--timeout", "3s"]),
+          operate(["job", "submit", "simulation", "--id", "j-2", "--wait", "--wait-timeout", "3s", "--json"]),
           operate(["job", "watch", "j-3"]),
           operate(["job", "submit", "simulation", "--wait-timeout", "1s"])
         ],
         { concurrency: 2 }
       )
-      const over =
-        "error: job j-1 has not ended within 300ms (pending); it goes on; why it waits: muster job explain j-1"
+      const over = "error: job j-1 has not ended within 3s (pending); it goes on; why it waits: muster job explain j-1"
       const error = `job j-1 is pending\n${over}\n`
       assert.deepStrictEqual(late, { code: 1, stdout: "", stderr: error })
       assert.deepStrictEqual([submitted.code, submitted.stdout], [1, ""])
@@ -120,9 +120,11 @@ describe("muster events", () => {
   live(
     "prints what is meant until it is stopped, and goes on after a cursor",
     Effect.gen(function* () {
+      const log = yield* EventLog
       const all = yield* begin(["events"])
-      const some = yield* begin(["events", "--type", "job.cancelled,job.completed", "--job", "j-2", "--json"])
-      // They tell what happens after they came.
+      const args = ["--type", "job.cancelled,job.completed", "--job", "j-2", "--json"]
+      const some = yield* begin(["events", ...args, "--after", yield* log.end])
+      // Without a cursor one is told what happens after it came.
       const submitting = operate(["job", "submit", "simulation"])
       yield* Effect.repeat(submitting, { until: () => Effect.runSync(all.stdout) !== "" })
       yield* Effect.forEach(["j-1", "j-2"], (id) => operate(["job", "submit", "simulation", "--id", id]))

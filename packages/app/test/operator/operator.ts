@@ -98,7 +98,7 @@ export const start = Effect.fnUntraced(function* (args: ReadonlyArray<string>, {
   child.on("close", (code) => Deferred.doneUnsafe(ended, Effect.succeed({ code, stdout, stderr })))
   child.stdin.on("error", () => {}).end(input)
   const running: Running = {
-    ended: Effect.timeout(Deferred.await(ended), "20 seconds").pipe(Effect.orDie),
+    ended: Effect.timeout(Deferred.await(ended), "60 seconds").pipe(Effect.orDie),
     stdout: Effect.sync(() => stdout),
     stderr: Effect.sync(() => stderr),
     signal: (signal) => Effect.sync(() => child.kill(signal)),
@@ -137,4 +137,4 @@ export const assertHarmless = (text: string) => assert.notMatch(text.replaceAll(
 
 /** A test with a server of its own, on real time. */
 export const live = <E>(name: string, test: Effect.Effect<void, E, ServerUrl | Ports | Scope.Scope>) =>
-  it.live(name, () => Effect.provide(test, server), 30_000)
+  it.live(name, () => Effect.provide(test, server))

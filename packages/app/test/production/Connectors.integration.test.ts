@@ -5,6 +5,7 @@ import { once } from "node:events"
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:http"
 import { join } from "node:path"
+import { freePort } from "../../../../tools/servers/ServerProcess.ts"
 import { startPostgres, startRedis } from "../../../../tools/servers/testServers.ts"
 import { startBroker, startWorker } from "./processes.ts"
 
@@ -22,8 +23,8 @@ const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: 
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("100 millis") }),
     Effect.timeoutOrElse({
-      duration: "40 seconds",
-      orElse: () => Effect.die(new Error(`${what}: not within 40 s`))
+      duration: "60 seconds",
+      orElse: () => Effect.die(new Error(`${what}: not within 60 s`))
     })
   )
 
@@ -86,16 +87,9 @@ const service = Effect.gen(function* () {
         server.close()
       })
   )
-  const listen = (port: number) =>
-    Effect.promise(async () => {
-      server.listen(port, "127.0.0.1")
-      await once(server, "listening")
-      const address = server.address()
-      return typeof address === "object" && address !== null ? address.port : 0
-    })
-  const port = yield* listen(0)
-  yield* Effect.promise(() => new Promise((resolve) => server.close(resolve)))
-  return { url: `http://127.0.0.1:${port}`, open: listen(port) }
+  const port = yield* Effect.promise(freePort)
+  const open = Effect.promise(() => once(server.listen(port, "127.0.0.1"), "listening"))
+  return { url: `http://127.0.0.1:${port}`, open }
 })
 
 it.live(
@@ -149,5 +143,5 @@ it.live(
         ({ worker }) => worker.unhealthy_job_types.length === 0
       )
     }).pipe(Effect.scoped),
-  90_000
+  240_000
 )

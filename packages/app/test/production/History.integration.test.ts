@@ -63,7 +63,7 @@ const storesOf = (queue: string) =>
   )
 
 /** Looks again until it holds, through failures; what happens here takes real time. */
-const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean, seconds = 40) =>
+const eventually = <A, E, R>(what: string, look: Effect.Effect<A, E, R>, holds: (a: A) => boolean, seconds = 60) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
     Effect.retry(Schedule.spaced("100 millis")),
@@ -139,7 +139,7 @@ const isCaughtUp = Effect.gen(function* () {
   return (yield* log.end) === (yield* archive.cursor)
 })
 
-layer(Stores.layer, { timeout: "60 seconds", excludeTestServices: true })("the history of a broker", (it) => {
+layer(Stores.layer, { timeout: "2 minutes", excludeTestServices: true })("the history of a broker", (it) => {
   it.effect(
     "archiveNoGapNoDuplicate: servers, Redis and PostgreSQL are killed while jobs run",
     () =>
@@ -200,7 +200,7 @@ layer(Stores.layer, { timeout: "60 seconds", excludeTestServices: true })("the h
         const jobs = yield* archive.list({ limit: 1_000 })
         assert.isTrue(jobs.every(({ job }) => isFinished(job.status)))
       }).pipe(Effect.provide(storesOf("nogap")), Effect.scoped),
-    180_000
+    240_000
   )
 
   it.effect(
@@ -210,7 +210,13 @@ layer(Stores.layer, { timeout: "60 seconds", excludeTestServices: true })("the h
         const { env, postgres } = yield* Stores
         const queue = "trim"
         // Nothing is kept for longer than the archive makes it be.
-        const own = { ...env, MUSTER_QUEUE: queue, MUSTER_EVENT_RETENTION: "0s", MUSTER_RETENTION: "0s" }
+        const own = {
+          ...env,
+          MUSTER_QUEUE: queue,
+          MUSTER_EVENT_RETENTION: "0s",
+          MUSTER_RETENTION: "0s",
+          MUSTER_LEASE: "30s"
+        }
         const server = yield* startBroker("server", own)
         yield* isReady(server)
         const worker = { WORKER_ID: "trim-1", CONNECTORS: "simulation", MUSTER_CAPACITY: "8" }
@@ -295,6 +301,6 @@ layer(Stores.layer, { timeout: "60 seconds", excludeTestServices: true })("the h
         }
         assert.deepStrictEqual(listed.toSorted(), all.toSorted())
       }).pipe(Effect.provide(storesOf("trim")), Effect.scoped),
-    180_000
+    240_000
   )
 })

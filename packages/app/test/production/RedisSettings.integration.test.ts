@@ -14,7 +14,7 @@ const refusal =
 const eventually = <A>(what: string, look: Effect.Effect<A>, holds: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: holds, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeoutOrElse({ duration: "15 seconds", orElse: () => Effect.die(new Error(`${what}: not within 15 s`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not within 60 s`)) })
   )
 
 const ready = (url: string) =>
@@ -51,7 +51,7 @@ describe("Redis", () => {
           assert.strictEqual(stdout, "")
         }
       }),
-    60_000
+    240_000
   )
 
   it.live(
@@ -71,7 +71,7 @@ describe("Redis", () => {
         assert.strictEqual(status, 503)
         yield* eventually("logged", server.stderr, (text) => /level=ERROR[^\n]*noeviction/i.test(text))
       }),
-    60_000
+    240_000
   )
 
   it.live(
@@ -93,6 +93,6 @@ describe("Redis", () => {
           { concurrency: 3 }
         )
       }),
-    60_000
+    240_000
   )
 })

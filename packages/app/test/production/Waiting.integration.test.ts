@@ -1,13 +1,16 @@
 /** Whoever waits for a job learns its end, whatever is killed in between: by the client, and by the command. */
 import { assert, layer } from "@effect/vitest"
 import { JobId } from "@muster/core/job/Job"
+import { WorkerId } from "@muster/core/worker/Worker"
 import * as EventStreams from "@muster/http-server/client/EventStreams"
 import * as MusterClient from "@muster/http-server/client/MusterClient"
-import { Context, DateTime, Effect, Fiber, Layer, Schedule, Stream } from "effect"
+import { Context, Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { startPostgres, startRedis } from "../../../../tools/servers/testServers.ts"
 import { start } from "../operator/operator.ts"
 import { type MusterProcess, startBroker, startWorker } from "./processes.ts"
+
+const often = Schedule.spaced("50 millis")
 
 class Broker extends Context.Service<
   Broker,
@@ -23,7 +26,7 @@ class Broker extends Context.Service<
         MUSTER_ACTIVATION_INTERVAL: "200ms",
         MUSTER_HEARTBEAT_TIMEOUT: "30s",
         MUSTER_HEARTBEAT_INTERVAL: "500ms",
-        MUSTER_LEASE: "5s"
+        MUSTER_LEASE: "30s"
       }
       const server = yield* startBroker("server", env)
       const client = yield* Effect.provide(MusterClient.make({ baseUrl: server.url }), FetchHttpClient.layer)
@@ -31,7 +34,7 @@ class Broker extends Context.Service<
         Effect.map(client.system.ready(), ({ ready }) => ready),
         () => false
       )
-      yield* Effect.repeat(isReady, { until: (ready) => ready, schedule: Schedule.spaced("50 millis") })
+      yield* Effect.repeat(isReady, { until: (ready) => ready, schedule: often })
       yield* startWorker({
         ...env,
         MUSTER_URL: server.url,
@@ -44,23 +47,17 @@ class Broker extends Context.Service<
   )
 }
 
-/** A job that starts when everybody is there to see it. */
-const submit = (id: string, duration_ms: number, run_at: DateTime.Utc) =>
-  Effect.flatMap(Broker, ({ client }) =>
-    client.jobs.submit({
-      payload: { id: JobId.make(id), service_required: "simulation", payload: { duration_ms }, run_at }
-    })
-  )
+const worker = { params: { id: WorkerId.make("waited-for") } }
 
 const statusOf = (id: string) =>
   Effect.flatMap(Broker, ({ client }) =>
     Effect.map(client.jobs.get({ params: { id: JobId.make(id) }, query: {} }), ({ job }) => job.status)
   )
 
-const isProcessing = (id: string) =>
+const begins = (id: string) =>
   statusOf(id).pipe(
-    Effect.repeat({ until: (status) => status === "processing", schedule: Schedule.spaced("50 millis") }),
-    Effect.timeout("20 seconds")
+    Effect.repeat({ until: (status) => status !== "pending" && status !== "assigned", schedule: often }),
+    Effect.timeout("60 seconds")
   )
 
 /** Three that learn of a job, each in its own way, for as long as it takes. */
@@ -83,9 +80,22 @@ const waiters = Effect.fnUntraced(function* (id: string) {
   })
   // All of them are there before anything is hurt.
   yield* watching.stdout.pipe(
-    Effect.repeat({ until: (stdout) => stdout.includes("snapshot"), schedule: Schedule.spaced("20 millis") }),
-    Effect.timeout("20 seconds")
+    Effect.repeat({ until: (stdout) => stdout.includes("snapshot"), schedule: often }),
+    Effect.timeout("60 seconds")
   )
+  return running
+})
+
+/** A job that begins when everybody is there to see it; gives those who wait for it. */
+const watchedJob = Effect.fnUntraced(function* (id: string, duration_ms: number) {
+  const { client } = yield* Broker
+  yield* client.workers.pause(worker)
+  yield* client.jobs.submit({
+    payload: { id: JobId.make(id), service_required: "simulation", payload: { duration_ms } }
+  })
+  const running = yield* waiters(id)
+  yield* client.workers.resume(worker)
+  yield* begins(id)
   return running
 })
 
@@ -99,21 +109,19 @@ const assertAllLearned = Effect.fnUntraced(function* (running: Effect.Success<Re
   })
 })
 
-layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waiterAlwaysEnds", (it) => {
+layer(Broker.layer, { timeout: "2 minutes", excludeTestServices: true })("waiterAlwaysEnds", (it) => {
   it.effect(
     "when the server is killed and the job ends before it is back",
     () =>
       Effect.gen(function* () {
         const { server } = yield* Broker
-        yield* submit("server-away", 1_000, DateTime.add(yield* DateTime.now, { seconds: 3 }))
-        const running = yield* waiters("server-away")
-        yield* isProcessing("server-away")
+        const running = yield* watchedJob("server-away", 1_000)
         yield* server.kill
         yield* Effect.sleep("2 seconds")
         yield* server.restart
         yield* assertAllLearned(running)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -121,16 +129,14 @@ layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waite
     () =>
       Effect.gen(function* () {
         const { redis } = yield* Broker
-        yield* submit("redis-away", 3_000, DateTime.add(yield* DateTime.now, { seconds: 3 }))
-        const running = yield* waiters("redis-away")
-        yield* isProcessing("redis-away")
+        const running = yield* watchedJob("redis-away", 3_000)
         // Redis may lose the last second of what it was told.
         yield* Effect.sleep("1500 millis")
         yield* redis.kill
         yield* redis.restart
         yield* assertAllLearned(running)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.effect(
@@ -138,9 +144,7 @@ layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waite
     () =>
       Effect.gen(function* () {
         const { redis, server } = yield* Broker
-        yield* submit("both-away", 8_000, DateTime.add(yield* DateTime.now, { seconds: 3 }))
-        const running = yield* waiters("both-away")
-        yield* isProcessing("both-away")
+        const running = yield* watchedJob("both-away", 8_000)
         for (let round = 0; round < 2; round++) {
           yield* Effect.sleep("1500 millis")
           yield* redis.kill
@@ -150,6 +154,6 @@ layer(Broker.layer, { timeout: "60 seconds", excludeTestServices: true })("waite
         }
         yield* assertAllLearned(running)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })

@@ -8,7 +8,7 @@ import { startBroker, startWorker } from "./processes.ts"
 const eventually = (what: string, holds: () => boolean) =>
   Effect.sync(holds).pipe(
     Effect.repeat({ until: (held) => held, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutOrElse({ duration: "40 seconds", orElse: () => Effect.die(new Error(`${what}: not within 40 s`)) })
+    Effect.timeoutOrElse({ duration: "60 seconds", orElse: () => Effect.die(new Error(`${what}: not within 60 s`)) })
   )
 
 const ids = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => `job-${from + n}`)
@@ -90,5 +90,5 @@ it.live(
       assert.deepStrictEqual(events, inOrder)
       assert.isTrue(target.received.every((request) => isSigned(request, registered.body.secret)))
     }).pipe(Effect.scoped),
-  120_000
+  240_000
 )

@@ -2,8 +2,9 @@
  * What a job asks of a web UI: the fields of its own API, and nothing else. Images are given by URL or as assets, never
  * as the web UI would fetch them itself.
  */
+import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { Effect, Schema, Struct } from "effect"
-import * as InputImage from "../openai/InputImage.ts"
+import * as InputImage from "../assets/InputImage.ts"
 import * as Settings from "../Settings.ts"
 import type { Mode } from "./WebUi.ts"
 
@@ -14,12 +15,13 @@ const any = Schema.Record(Schema.String, Schema.Unknown)
 
 const pixels = whole(1, 16_384)
 
-const ours = {
+const always = {
+  /** The web UI draws something without one; a job without one is a mistake. */
+  prompt: text,
   save_assets: Schema.optionalKey(Schema.Boolean)
 }
 
 const common = Schema.Struct({
-  prompt: text,
   negative_prompt: text,
   styles: Schema.Array(name),
   seed: Schema.Int,
@@ -86,7 +88,7 @@ const img2img = Schema.Struct({
 
 export const FromText = Schema.Struct({
   mode: Schema.optionalKey(Schema.Literal("txt2img")),
-  ...ours,
+  ...always,
   ...common.mapFields(Struct.map(Schema.optionalKey)).fields,
   ...txt2img.mapFields(Struct.map(Schema.optionalKey)).fields
 })
@@ -97,7 +99,7 @@ export const FromImages = Schema.Struct({
     Schema.isMinLength(1, { expected: "an image at least" }),
     Schema.isMaxLength(16, { expected: "at most 16 images" })
   ),
-  ...ours,
+  ...always,
   ...common.mapFields(Struct.map(Schema.optionalKey)).fields,
   ...img2img.mapFields(Struct.map(Schema.optionalKey)).fields
 })
@@ -109,11 +111,23 @@ export interface Generation {
   readonly save_assets: boolean
 }
 
-const base64 = Effect.fnUntraced(function* (name: string, given: InputImage.Given) {
-  const file = yield* InputImage.read(name, given)
-  const bytes = yield* Effect.promise(() => file.arrayBuffer())
-  return Buffer.from(bytes).toString("base64")
-})
+/** All images of a request together, in bytes: it goes out as one text. */
+const mostBytes = 128 * 1024 * 1024
+
+/** Reads images as base64, as long as they are not too much together. */
+const reader = () => {
+  let total = 0
+  return Effect.fnUntraced(function* (name: string, given: InputImage.Given) {
+    const file = yield* InputImage.read(name, given)
+    total += file.size
+    if (total > mostBytes) {
+      const message = `${name}: the images are larger than ${mostBytes} bytes together`
+      return yield* new ConnectorFailure({ kind: "InvalidPayload", message })
+    }
+    const bytes = yield* Effect.promise(() => file.arrayBuffer())
+    return Buffer.from(bytes).toString("base64")
+  })
+}
 
 const Mode = Schema.Struct({ mode: Schema.optionalKey(Schema.Literals(["txt2img", "img2img"])) })
 
@@ -126,6 +140,7 @@ export const read = Effect.fnUntraced(function* (payload: unknown) {
   }
   const decoded = yield* Settings.decodePayload(FromImages, payload)
   const { init_images, mask, mode, save_assets = true, ...rest } = decoded
+  const base64 = reader()
   const images = yield* Effect.forEach(init_images, (image, at) => base64(`init_images.${at}`, image))
   const masked = mask === undefined ? {} : { mask: yield* base64("mask", mask) }
   return { mode, request: { ...rest, init_images: images, ...masked }, save_assets } satisfies Generation as Generation

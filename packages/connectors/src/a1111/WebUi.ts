@@ -109,7 +109,12 @@ export const make = Effect.fnUntraced(function* (
   const { auth, generationTimeout, maxRetries, timeout, url } = settings
   const common = { name, maxRetries, wordsOf: words, failureOf }
   const service = yield* HttpService.make({ ...common, timeout })
-  const generation = yield* HttpService.make({ ...common, timeout: generationTimeout, maxAnswerBytes: mostAnswer })
+  const generation = yield* HttpService.make({
+    ...common,
+    timeout: generationTimeout,
+    maxAnswerBytes: mostAnswer,
+    tooLong: "InvalidPayload"
+  })
 
   const authorized = (request: HttpClientRequest.HttpClientRequest) =>
     auth === undefined

@@ -5,8 +5,11 @@
 import type { ConnectorJob, ConnectorServices, RunningConnector } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
-import { Clock, Duration, Effect, Exit, Option, Schema, Semaphore } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Option, Schedule, Schema, type Scope, Semaphore } from "effect"
 import { saveBytes } from "../assets/Saving.ts"
+import * as PaidResults from "../assets/PaidResults.ts"
+import * as RequestKey from "../protocol/RequestKey.ts"
+import * as Polling from "../protocol/Polling.ts"
 import * as GenerationRequest from "./GenerationRequest.ts"
 import type { Generated, State, WebUi } from "./WebUi.ts"
 import * as WebUiOffer from "./WebUiOffer.ts"
@@ -15,11 +18,13 @@ export interface JobSettings {
   readonly pollEvery: Duration.Duration
   /** How long a job waits for others to be done with the web UI. */
   readonly patience: Duration.Duration
+  /** How long an interrupted job waits until it is stopped there; that goes on behind it. */
+  readonly stopWithin: Duration.Duration
 }
 
-/** How long the web UI is given to stop. */
-const stopWithin = Duration.seconds(5)
 const stopEvery = Duration.millis(100)
+/** Between tries to stop while the web UI does not answer. */
+const stopAgain = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 /** Looks at an idle web UI after which a request that was sent is taken for ended. */
 const idleLooks = 5
 
@@ -49,9 +54,11 @@ const save = (job: ConnectorJob, { images }: Generated) =>
 export const make = Effect.fnUntraced(function* (
   webUi: WebUi,
   settings: JobSettings
-): Effect.fn.Return<RunningConnector, never, ConnectorServices> {
+): Effect.fn.Return<RunningConnector, never, ConnectorServices | Scope.Scope> {
+  const scope = yield* Effect.scope
   const services = yield* Effect.context<ConnectorServices>()
   const turn = yield* Semaphore.make(1)
+  const made = PaidResults.make(({ images }: Generated) => (images ?? []).reduce((sum, { length }) => sum + length, 0))
 
   /** Waits until nothing goes on; gives when the last thing began, to tell it from ours. */
   const untilIdle = Effect.gen(function* () {
@@ -94,6 +101,21 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
+  /**
+   * Stops ours, and lets the next one take its turn once ours is over. Behind the work of others that may take longer than
+   * anybody waits here, and must not be forgotten: it would run for nobody.
+   */
+  const stopping = Effect.fnUntraced(function* (id: string, before: string | null) {
+    const stopped = stop(id, before).pipe(
+      Effect.retry({ while: Polling.mayPass, schedule: stopAgain }),
+      Effect.timeout(Duration.max(settings.patience, settings.stopWithin)),
+      Effect.ignore({ log: "Warn", message: "work that is not wanted any more may go on at the web UI" }),
+      Effect.ensuring(turn.release(1))
+    )
+    const fiber = yield* Effect.forkIn(Effect.interruptible(stopped), scope, { startImmediately: true })
+    yield* Effect.timeoutOption(Fiber.await(fiber), settings.stopWithin)
+  })
+
   /** Tells how far ours is, until it is interrupted; fails when somebody stopped it at the web UI. */
   const follow = Effect.fnUntraced(function* (
     id: string,
@@ -117,25 +139,37 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
-    const { mode, request, save_assets } = yield* GenerationRequest.read(job.payload)
+  const generate = Effect.fnUntraced(function* (
+    job: ConnectorJob,
+    { mode, request }: GenerationRequest.Generation,
+    report: (progress: Progress) => Effect.Effect<void>
+  ) {
     const id = `muster-${job.id}-${job.attempt}`
-    const generated = yield* turn.withPermit(
+    return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const before = yield* untilIdle
+        yield* restore(turn.take(1))
+        const before = yield* Effect.onError(restore(untilIdle), () => turn.release(1))
         const sent = webUi.generate(mode, { ...request, send_images: true, save_images: false, force_task_id: id })
-        return yield* Effect.raceFirst(sent, follow(id, before, report)).pipe(
-          Effect.onExit((exit) =>
-            hasBeenAnswered(exit)
-              ? Effect.void
-              : stop(id, before).pipe(Effect.timeout(stopWithin), Effect.ignore({ log: "Debug" }))
-          )
+        return yield* restore(Effect.raceFirst(sent, follow(id, before, report))).pipe(
+          Effect.onExit((exit) => (hasBeenAnswered(exit) ? turn.release(1) : stopping(id, before)))
         )
       })
     )
-    yield* report({ percent: 100, message: "done" })
-    const assets = save_assets ? yield* save(job, generated) : []
-    return { mode, images: generated.images?.length ?? 0, info: infoOf(generated), assets }
+  })
+
+  const process = Effect.fnUntraced(function* (job: ConnectorJob, report: (progress: Progress) => Effect.Effect<void>) {
+    const read = yield* GenerationRequest.read(job.payload)
+    const { mode, save_assets } = read
+    // When images cannot be stored the next attempt, if it comes here, does not make them anew.
+    return yield* made.through(
+      RequestKey.make(job, job.payload),
+      generate(job, read, report),
+      Effect.fnUntraced(function* (generated) {
+        yield* report({ percent: 100, message: "done" })
+        const assets = save_assets ? yield* save(job, generated) : []
+        return { mode, images: generated.images?.length ?? 0, info: infoOf(generated), assets }
+      })
+    )
   })
 
   return {

@@ -3,7 +3,7 @@ import type { Offer } from "@muster/core/connector/Connector"
 import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { modelName } from "@muster/core/worker/Worker"
 import { Effect, Option, Schema } from "effect"
-import { nominalGigabytes } from "../comfyui/ComfyOffer.ts"
+import { nominalGigabytes } from "../GpuMemory.ts"
 import type { WebUi } from "./WebUi.ts"
 
 const mostModels = 10_000

@@ -43,9 +43,19 @@ export const ofJob = (type: Asset["type"], job: AssetContent["job"], spooled: Sp
 export const ofInput = (type: Asset["type"], spooled: Spooled): Asset =>
   assetOf(type, inputs, `${spooled.sha256}.${spooled.extension}`, spooled)
 
+/** Of a picture that shows what an attempt is making; one takes the place of the other. No hash has such a name. */
+export const ofPreview = (job: AssetContent["job"], extension: string): string =>
+  `${job.id}-${job.attempt}-preview.${extension}`
+
+export const isPreview = (file_name: string): boolean => /-\d+-preview\.[a-z0-9]+$/.test(file_name)
+
 /** Where an asset of a job is; undefined for what cannot be one. */
 export const pathOfJob = (job: string, file_name: string): string | undefined =>
   isJobId(job) && isFileName(file_name) ? `${jobs}/${job}/${file_name}` : undefined
 
 export const pathOfInput = (file_name: string): string | undefined =>
   isFileName(file_name) ? `${inputs}/${file_name}` : undefined
+
+/** Where a note about a job is; no asset has such a name. Undefined for what cannot be one. */
+export const pathOfNote = (job: string, name: string): string | undefined =>
+  isJobId(job) && /^[a-z0-9-]{1,100}$/.test(name) ? `${jobs}/${job}/.${name}` : undefined

@@ -24,13 +24,30 @@ const fallbacks: Record<AssetType, ContentType> = {
 /** An extension that can be part of an asset's name. */
 const plain = /^[a-z0-9]{1,10}$/
 
+/** With parameters such as a charset: what can stand in a header. */
+const inHeader = /^[\x20-\x7e]{1,200}$/
+
 const said = (content_type: string): Option.Option<ContentType> => {
   const [type = ""] = content_type.split(";")
+  const bare = type.trim()
   return Option.map(
-    Option.filter(Mime.getExtension(type.trim()), (extension) => plain.test(extension)),
-    (extension) => ({ content_type, extension })
+    Option.filter(Mime.getExtension(bare), (extension) => plain.test(extension)),
+    (extension) => ({ content_type: inHeader.test(content_type) ? content_type : bare, extension })
   )
 }
+
+/** What the bytes themselves say; undefined when they say nothing, or what cannot be made sense of. */
+export const fileTypeOf = (beginning: Uint8Array) =>
+  Effect.promise(() => fileTypeFromBuffer(beginning).catch(() => undefined))
+
+/** What a browser shows as a picture; nothing that can hold a script. */
+const pictures: ReadonlySet<string> = new Set(["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif"])
+
+/** The type of a picture by its own bytes; undefined when they are none. */
+export const ofPicture = (bytes: Uint8Array): Effect.Effect<ContentType | undefined> =>
+  Effect.map(fileTypeOf(bytes.subarray(0, telling)), (found) =>
+    found !== undefined && pictures.has(found.mime) ? { content_type: found.mime, extension: found.ext } : undefined
+  )
 
 /** The type of content that begins with these bytes. `content_type` is believed where the bytes say nothing. */
 export const detect = (
@@ -38,14 +55,11 @@ export const detect = (
   type: AssetType,
   content_type: string | undefined
 ): Effect.Effect<ContentType> =>
-  Effect.map(
-    Effect.promise(() => fileTypeFromBuffer(beginning)),
-    (found) => {
-      if (found !== undefined && plain.test(found.ext)) return { content_type: found.mime, extension: found.ext }
-      const believed = content_type === undefined ? Option.none() : said(content_type)
-      return Option.getOrElse(believed, () => fallbacks[type])
-    }
-  )
+  Effect.map(fileTypeOf(beginning), (found) => {
+    if (found !== undefined && plain.test(found.ext)) return { content_type: found.mime, extension: found.ext }
+    const believed = content_type === undefined ? Option.none() : said(content_type)
+    return Option.getOrElse(believed, () => fallbacks[type])
+  })
 
 /** The type that a file name speaks of. */
 export const ofName = (file_name: string): string =>

@@ -2,7 +2,7 @@
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { Effect, FileSystem, Layer, Option, Path, type PlatformError, Stream } from "effect"
 import { ofName } from "./ContentType.ts"
-import { failed } from "./Spool.ts"
+import { failed, refused } from "./Spool.ts"
 import * as Storing from "./Storing.ts"
 
 const isMissing = (error: PlatformError.PlatformError): boolean => error.reason._tag === "NotFound"
@@ -17,11 +17,18 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
       const incoming = paths.join(root, "incoming")
       const folders = files.makeDirectory(incoming, { recursive: true })
       // A disk that is full or away is told by ping and by each save, not by the start.
-      yield* Effect.ignore(folders, { log: "Warn" })
+      yield* Effect.ignore(folders)
 
       /** So that the name outlives a loss of power as the content does. */
       const syncFolder = (folder: string) =>
         Effect.scoped(Effect.flatMap(files.open(folder, { flag: "r" }), (opened) => opened.sync)).pipe(Effect.ignore)
+
+      /** Where a file can have one name only, as on many network folders. */
+      const copy = (from: string, to: string) =>
+        Effect.andThen(
+          files.copyFile(from, to),
+          Effect.scoped(Effect.flatMap(files.open(to, { flag: "r+" }), (opened) => opened.sync))
+        )
 
       const put = Effect.fnUntraced(
         function* (from: { readonly path: string }, path: string) {
@@ -31,7 +38,10 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
           // The content is needed again when reading it back fails, so a second name of it is moved.
           const second = `${from.path}-${globalThis.crypto.randomUUID()}`
           yield* Effect.ensuring(
-            Effect.andThen(files.link(from.path, second), files.rename(second, to)),
+            Effect.andThen(
+              Effect.catch(files.link(from.path, second), () => copy(from.path, second)),
+              files.rename(second, to)
+            ),
             Effect.ignore(files.remove(second, { force: true }))
           )
           yield* syncFolder(folder)
@@ -58,7 +68,7 @@ export const layer = (root: string): Layer.Layer<AssetStore, never, FileSystem.F
         put,
         open,
         ping: Effect.andThen(folders, files.access(incoming, { writable: true })).pipe(
-          Effect.mapError(failed(`${root} cannot be written to`))
+          Effect.mapError(refused(`${root} cannot be written to`))
         )
       })
     })

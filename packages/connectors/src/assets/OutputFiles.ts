@@ -10,9 +10,9 @@ import type { RemoteFiles } from "@muster/core/connector/RemoteFiles"
 import { Effect } from "effect"
 import { saveUrl } from "./Saving.ts"
 
-/** Files of one answer at most; deeper and more is left as it is. */
+/** Files of one answer at most, and how deep in it; what is more or deeper is left as it is. */
 const mostFiles = 1_000
-const deepest = 20
+export const deepest = 20
 
 const isFile = (text: string): boolean => /^data:[^,]{0,200},/.test(text) || /^https?:\/\/\S+$/.test(text)
 

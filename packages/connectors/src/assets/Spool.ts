@@ -3,7 +3,7 @@
  * before it can be stored, and it may be larger than memory.
  */
 import { AssetFailed, type AssetContent } from "@muster/core/connector/AssetStore"
-import { Effect, FileSystem, Path, Stream } from "effect"
+import { Clock, Duration, Effect, FileSystem, Option, Path, Schedule, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { type ContentType, detect, telling } from "./ContentType.ts"
 
@@ -14,6 +14,34 @@ export interface Spooled extends ContentType {
 }
 
 export const failed = (detail: string) => (cause: unknown) => new AssetFailed({ detail, cause })
+
+/** The same, when waiting heals nothing. */
+export const refused = (detail: string) => (cause: unknown) => new AssetFailed({ detail, cause, refused: true })
+
+/** Names of such files, and of second names they are given on their way. */
+const isSpooled = (name: string): boolean => /^\.[0-9a-f-]{36}\.part(?:-[0-9a-f-]{36})?$/.test(name)
+
+/** Nothing is on its way for so long without being written to. */
+const lostAfter = Duration.hours(6)
+const sweepEvery = Duration.hours(1)
+
+/** Removes what processes that died left on its way, now and every hour. Others may be writing into the same folder. */
+export const sweeping = Effect.fnUntraced(function* (folder: string) {
+  const files = yield* FileSystem.FileSystem
+  const paths = yield* Path.Path
+  const sweep = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    for (const name of yield* files.readDirectory(folder)) {
+      if (!isSpooled(name)) continue
+      const path = paths.join(folder, name)
+      const { mtime } = yield* files.stat(path)
+      const written = Option.match(mtime, { onNone: () => now, onSome: (date) => date.getTime() })
+      if (now - written > Duration.toMillis(lostAfter)) yield* files.remove(path, { force: true })
+    }
+  })
+  // What another process removes first is no matter, and a disk that is away is told by each save.
+  return yield* Effect.repeat(Effect.ignore(sweep), Schedule.spaced(sweepEvery))
+})
 
 /** Writes content into a new file in `folder`, through to the disk; the file goes with the scope. */
 export const write = Effect.fnUntraced(function* (

@@ -3,10 +3,11 @@
  * whether an earlier attempt, or itself before the worker died, has sent one that runs or is done, and goes on with that.
  */
 import type { ConnectorJob, ConnectorServices, RunningConnector } from "@muster/core/connector/Connector"
-import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Duration, Effect, Exit, Option, type Redacted, Schema } from "effect"
-import type * as Polling from "../protocol/Polling.ts"
+import * as Previews from "../assets/Previews.ts"
+import * as Polling from "../protocol/Polling.ts"
 import * as Settings from "../Settings.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
 import { type Entry, type Past, type Queue, Workflow } from "./ComfyMessages.ts"
@@ -40,6 +41,14 @@ export const Payload = Schema.Struct({
 )
 type Payload = typeof Payload.Type
 
+/** A workflow as the editor saves it, which is no graph that can be run. */
+const isOfEditor = Schema.is(Schema.Struct({ workflow: Schema.Struct({ nodes: Schema.Array(Schema.Unknown) }) }))
+
+const notExported = new ConnectorFailure({
+  kind: "InvalidPayload",
+  message: "workflow: this is what the editor saves; export it for the API instead (Workflow → Export (API))"
+})
+
 export interface ComfySettings {
   readonly url: string
   readonly headers: Readonly<Record<string, Redacted.Redacted>>
@@ -50,10 +59,14 @@ export interface ComfySettings {
   readonly patience: Duration.Duration
   readonly stalledAfter: Duration.Duration
   readonly maxInputBytes: number
+  /** A preview is kept at most once in this time; zero: never. */
+  readonly previewEvery: Duration.Duration
 }
 
 /** How long a server is given to hear that a prompt is not wanted any more. */
 const stopWithin = Duration.seconds(3)
+/** Answers to a prompt that say for certain that it was not taken. */
+const refusals: ReadonlySet<FailureKind> = new Set<FailureKind>(["InvalidPayload", "Unauthorized", "RateLimited"])
 /** Records that are searched at a server which gives prompts ids of its own. */
 const latestLooked = 50
 
@@ -122,8 +135,7 @@ export const make = Effect.fnUntraced(function* (
   const findEarlier = (ids: ReadonlyArray<string>) =>
     find(ids, (past) => Effect.map(Effect.exit(PromptWatch.ofPast(past)), Exit.isSuccess), ids.length > 1)
 
-  const stop = ({ prompt_id }: Sent) =>
-    server.stop(prompt_id).pipe(Effect.timeout(stopWithin), Effect.ignore({ log: "Debug" }))
+  const stop = (prompt_ids: ReadonlyArray<string>) => Polling.insist(server.stop(prompt_ids), stopWithin)
 
   /** Sends a prompt and gives what became of sending it. Not interrupted, so that what was taken can be stopped. */
   const send = Effect.fnUntraced(function* (workflow: Workflow, id: string) {
@@ -137,11 +149,11 @@ export const make = Effect.fnUntraced(function* (
     )
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.catch(submitted, (failure) => {
-        if (failure.kind !== "ServiceUnavailable" && failure.kind !== "Timeout") return Effect.fail(failure)
+        if (refusals.has(failure.kind)) return Effect.fail(failure)
         // It may have been taken all the same: nothing is given up, or sent again, without looking.
         return restore(find([id], () => Effect.succeed(true), true)).pipe(
           Effect.mapError(() => failure),
-          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent))),
+          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop([id]))),
           Effect.flatMap(
             Option.match({
               onNone: () => Effect.fail(failure),
@@ -165,6 +177,11 @@ export const make = Effect.fnUntraced(function* (
     following: PromptWatch.Watched["following"],
     report: (progress: Progress) => Effect.Effect<void>
   ) {
+    const isSaving = payload.save_assets !== false
+    const previews =
+      isSaving && Duration.isPositive(settings.previewEvery)
+        ? yield* Previews.make(job, settings.previewEvery, report)
+        : Previews.none(report)
     const progress = GraphProgress.make(payload.workflow)
     const done = PromptWatch.untilDone({
       ...settings,
@@ -173,11 +190,12 @@ export const make = Effect.fnUntraced(function* (
       prompt_id: sent.prompt_id,
       following,
       progress,
-      report,
+      report: previews.report,
+      show: previews.show,
       fromBeginning: sent.isNew
     })
-    const outputs = yield* restore(done).pipe(
-      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop(sent)))
+    const outputs = yield* restore(previews.during(done)).pipe(
+      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : stop([sent.prompt_id])))
     )
     const saved = yield* restore(
       PromptOutputs.save({
@@ -185,9 +203,10 @@ export const make = Effect.fnUntraced(function* (
         job,
         workflow: payload.workflow,
         outputs,
-        save: payload.save_assets !== false,
+        save: isSaving,
         temporary: payload.save_temporary,
-        report: (done, of) => report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
+        report: (done, of) =>
+          previews.report({ percent: 95 + (4 * done) / of, message: `saved ${done} of ${of} files` })
       })
     )
     yield* report({ percent: 100, message: "done" })
@@ -195,15 +214,17 @@ export const make = Effect.fnUntraced(function* (
       prompt_id: sent.prompt_id,
       outputs: saved.outputs,
       cached_nodes: progress.cached(),
+      ...(saved.left_out === 0 ? {} : { left_out: saved.left_out }),
       ...(sent.isNew ? {} : { adopted: true }),
       ...(sent.node_errors.length === 0 ? {} : { node_errors: sent.node_errors }),
       assets: saved.assets
     }
   })
 
-  /** Goes on with a prompt of an earlier try; none when it came to nothing. */
+  /** Goes on with a prompt of an earlier try; none when it came to nothing. Interruptible as `follow` is. */
   const adopt = Effect.fnUntraced(
     function* (
+      restore: Polling.Restore,
       sent: Sent,
       payload: Payload,
       job: ConnectorJob,
@@ -214,9 +235,8 @@ export const make = Effect.fnUntraced(function* (
       const isOwn = sent.client_id === PromptId.ofAttempt(job, job.attempt)
       const socket = isOwn ? own : yield* server.socket(sent.client_id)
       const following = yield* socket.follow(ComfyServer.topic, { whenFull: "forget" })
-      return yield* Effect.uninterruptibleMask((restore) =>
-        Effect.asSome(follow(restore, sent, payload, job, following, report))
-      )
+      yield* Effect.logInfo(`goes on with prompt ${sent.prompt_id} of an earlier try`)
+      return yield* Effect.asSome(follow(restore, sent, payload, job, following, report))
     },
     Effect.scoped,
     Effect.catchTag("FileLost", () => Effect.succeedNone),
@@ -245,18 +265,24 @@ export const make = Effect.fnUntraced(function* (
 
   const process = Effect.fnUntraced(function* (job: ConnectorJob, tell: (progress: Progress) => Effect.Effect<void>) {
     const report = forward(tell)
+    if (isOfEditor(job.payload)) return yield* notExported
     const payload = yield* Settings.decodePayload(Payload, job.payload)
     yield* liveness.check
     const ids = PromptId.ofAttempts(job)
     const socket = yield* server.socket(ids[0] ?? "")
-    const found = yield* findEarlier(ids)
-    if (Option.isSome(found)) {
-      yield* Effect.logInfo(`goes on with prompt ${found.value.prompt_id} of an earlier try`)
-      const result = yield* adopt(found.value, payload, job, socket, report)
-      if (Option.isSome(result)) return result.value
-      // Its record must not be taken for that of the prompt which is sent now.
-      if (found.value.prompt_id === ids[0]) yield* server.forget(found.value.prompt_id)
-    }
+    const [found, result] = yield* Effect.uninterruptibleMask(
+      Effect.fnUntraced(function* (restore) {
+        // What an earlier try left is not wanted any more, either, found or not.
+        const found = yield* Effect.onInterrupt(restore(findEarlier(ids)), () =>
+          ids.length > 1 ? stop(ids) : Effect.void
+        )
+        if (Option.isNone(found)) return [undefined, Option.none()] as const
+        return [found.value, yield* adopt(restore, found.value, payload, job, socket, report)] as const
+      })
+    )
+    if (Option.isSome(result)) return result.value
+    // Its record must not be taken for that of the prompt which is sent now.
+    if (found !== undefined && found.prompt_id === ids[0]) yield* server.forget(found.prompt_id)
     return yield* Effect.catchTag(fresh(payload, job, socket, report), "FileLost", (error) =>
       Effect.fail(new ConnectorFailure({ kind: "ServiceUnavailable", message: error.message }))
     )

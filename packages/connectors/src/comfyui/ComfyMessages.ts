@@ -2,7 +2,8 @@
  * What ComfyUI says over HTTP and on its socket, as far as it is used, in the spellings of its builds since 2024. What is
  * not named here is dropped.
  */
-import { Schema } from "effect"
+import { largestPreview } from "@muster/core/connector/AssetStore"
+import { Option, Schema } from "effect"
 
 /** A graph in API format: node id → what it is and its inputs. */
 export const Workflow = Schema.Record(
@@ -71,20 +72,60 @@ export const Event = Schema.Union([
   Schema.Struct({ type: Schema.String })
 ])
 
+/** A picture of what is being made. */
+export interface Preview {
+  readonly type: "preview"
+  /** What it is of, where that was said. */
+  readonly prompt_id: string | undefined
+  /** Gone when it is large, or when a newer one has come. */
+  picture: Uint8Array | undefined
+}
+
 /** A message on the socket, and what we tell ourselves about it. */
 export type Message =
   | typeof Event.Type
-  /** A picture of what is being made; its bytes are dropped. */
-  | { readonly type: "preview" }
+  | Preview
   /** The socket is there again: something may have been missed. */
   | { readonly type: "reconnected" }
 
-/** The first four bytes of a binary frame that holds a preview: the plain one, and the one with metadata. */
-const previews: ReadonlySet<number> = new Set([1, 4])
+/** What we are, said first on a socket: previews come with their prompt then, from builds since July 2025. */
+export const features = { type: "feature_flags", data: { supports_preview_metadata: true } }
 
-export const ofBinary = (bytes: Uint8Array): Message | undefined => {
-  if (bytes.length < 4) return undefined
-  return previews.has(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)) ? { type: "preview" } : undefined
+const PreviewMetadata = Schema.fromJsonString(Schema.Struct({ prompt_id: Schema.optionalKey(Schema.String) }))
+const decodeMetadata = Schema.decodeUnknownOption(PreviewMetadata)
+
+/** In bytes. */
+const longestMetadata = 10_000
+
+/**
+ * A binary frame begins with its type: 1 is a preview, after four bytes that say what kind of picture it is; 4 is one
+ * after the length of its metadata and that metadata as JSON.
+ */
+const previewIn = (bytes: Uint8Array): Preview | undefined => {
+  if (bytes.length < 8) return undefined
+  const frame = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const preview = (prompt_id: string | undefined, picture: Uint8Array): Preview => ({
+    type: "preview",
+    prompt_id,
+    picture: picture.length > largestPreview ? undefined : picture
+  })
+  const [type, length] = [frame.getUint32(0), frame.getUint32(4)]
+  if (type === 1) return preview(undefined, bytes.subarray(8))
+  if (type !== 4 || length > Math.min(longestMetadata, bytes.length - 8)) return undefined
+  const metadata = decodeMetadata(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
+  return Option.isNone(metadata) ? undefined : preview(metadata.value.prompt_id, bytes.subarray(8 + length))
+}
+
+/** Reads the binary frames of a socket. It holds one picture, however late its messages are taken. */
+export const binaryReader = () => {
+  let newest: Preview | undefined
+  return (bytes: Uint8Array): Message | undefined => {
+    const preview = previewIn(bytes)
+    if (preview === undefined) return undefined
+    if (newest !== undefined) newest.picture = undefined
+    newest = preview
+    return preview
+  }
 }
 
 /** What POST /prompt answers when it took the prompt; outputs it found invalid are left out of the run. */

@@ -2,6 +2,7 @@
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { type Duration, Effect, Option, Redacted, Schema, type Scope, Stream } from "effect"
 import { type HttpClient, HttpClientRequest, UrlParams } from "effect/http"
+import type { ReadyFile } from "../assets/InputFile.ts"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
 import * as HttpService from "../protocol/HttpService.ts"
 import * as WebSocketService from "../protocol/WebSocketService.ts"
@@ -36,17 +37,18 @@ export interface ComfyServer {
   /** The latest records, by prompt id. */
   readonly latest: (most: number) => Effect.Effect<Readonly<Record<string, Messages.Past>>, ConnectorFailure>
   readonly forget: (prompt_id: string) => Effect.Effect<void, ConnectorFailure>
-  /** Stops a prompt, waiting or running, and no other. */
-  readonly stop: (prompt_id: string) => Effect.Effect<void, ConnectorFailure>
+  /** Stops prompts, waiting or running, and no others. */
+  readonly stop: (prompt_ids: ReadonlyArray<string>) => Effect.Effect<void, ConnectorFailure>
   /** Gives an input to the server; gives its name there. */
-  readonly upload: (name: string, content: Uint8Array, type: string) => Effect.Effect<string, ConnectorFailure>
-  /** A file that a prompt made, or none when it is there no more. */
+  readonly upload: (file: ReadyFile) => Effect.Effect<string, ConnectorFailure>
+  /** A file that a prompt made, to be read within the scope, or none when it is there no more. */
   readonly view: (file: Messages.ServerFile) => Effect.Effect<
     Option.Option<{
       readonly content: Stream.Stream<Uint8Array, ConnectorFailure>
       readonly content_type: string | undefined
     }>,
-    ConnectorFailure
+    ConnectorFailure,
+    Scope.Scope
   >
   /** Reads JSON for capabilities; none when the build does not have the path. */
   readonly info: <A, I>(path: string, schema: Schema.Codec<A, I>) => Effect.Effect<Option.Option<A>, ConnectorFailure>
@@ -103,21 +105,21 @@ export const make = Effect.fnUntraced(function* (
 
     forget: (prompt_id) => Effect.asVoid(service.bytes(post("/history", { delete: [prompt_id] }))),
 
-    stop: Effect.fnUntraced(function* (prompt_id) {
+    stop: Effect.fnUntraced(function* (prompt_ids) {
       // Waiting ones are taken out first: then what is not running now never will.
-      yield* service.bytes(post("/queue", { delete: [prompt_id] }))
+      yield* service.bytes(post("/queue", { delete: prompt_ids }))
       const { queue_running } = yield* queue
       // Builds before September 2025 do not read the id and stop whatever runs.
-      if (!queue_running.some(([, id]) => id === prompt_id)) return
-      yield* service.bytes(post("/interrupt", { prompt_id }))
+      const running = queue_running.flatMap(([, id]) => (prompt_ids.includes(id) ? [id] : []))
+      yield* Effect.forEach(running, (prompt_id) => service.bytes(post("/interrupt", { prompt_id })), { discard: true })
     }),
 
-    upload: Effect.fnUntraced(function* (file_name, content, type) {
+    upload: Effect.fnUntraced(function* (file) {
       const form = new FormData()
-      form.append("image", new Blob([Uint8Array.from(content)], { type }), file_name)
+      form.append("image", file.content, file.name)
       form.append("type", "input")
       const request = HttpClientRequest.bodyFormData(post("/upload/image"), form)
-      const { name: given, subfolder = "" } = yield* service.json(request, Messages.Uploaded)
+      const { name: given, subfolder = "" } = yield* service.json(request, Messages.Uploaded, file.sentWithin)
       return subfolder === "" ? given : `${subfolder}/${given}`
     }),
 
@@ -154,7 +156,8 @@ export const make = Effect.fnUntraced(function* (
         headers,
         message: Messages.Event as Schema.Codec<Messages.Message, unknown>,
         topicOf: () => topic,
-        binary: Messages.ofBinary,
+        binary: Messages.binaryReader(),
+        resume: (send) => send(Messages.features),
         // Extensions send what they like, and Python writes NaN into JSON; the history has the truth.
         strangeFrames: "drop",
         connectTimeout: timeout,

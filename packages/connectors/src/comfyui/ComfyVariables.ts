@@ -10,7 +10,9 @@ export const Variables = Schema.Struct({
   COMFYUI_SILENCE_SECONDS: Settings.amount(0.01, 3_600),
   COMFYUI_PATIENCE_SECONDS: Settings.amount(0, 86_400),
   COMFYUI_STALLED_SECONDS: Settings.amount(0.1, 3_600),
-  COMFYUI_MAX_INPUT_MB: Settings.integer(1, 2_048)
+  COMFYUI_MAX_INPUT_MB: Settings.integer(1, 2_048),
+  /** 0: none are kept. */
+  COMFYUI_PREVIEW_INTERVAL_MS: Settings.integer(0, 3_600_000)
 })
 
 export const variables = {
@@ -20,7 +22,8 @@ export const variables = {
   COMFYUI_SILENCE_SECONDS: "${COMFYUI_SILENCE_SECONDS:-10}",
   COMFYUI_PATIENCE_SECONDS: "${COMFYUI_PATIENCE_SECONDS:-60}",
   COMFYUI_STALLED_SECONDS: "${COMFYUI_STALLED_SECONDS:-30}",
-  COMFYUI_MAX_INPUT_MB: "${COMFYUI_MAX_INPUT_MB:-100}"
+  COMFYUI_MAX_INPUT_MB: "${COMFYUI_MAX_INPUT_MB:-100}",
+  COMFYUI_PREVIEW_INTERVAL_MS: "${COMFYUI_PREVIEW_INTERVAL_MS:-3000}"
 }
 
 export const common = (settings: typeof Variables.Type): Omit<ComfySettings, "url" | "headers"> => ({
@@ -30,5 +33,6 @@ export const common = (settings: typeof Variables.Type): Omit<ComfySettings, "ur
   silence: Duration.seconds(settings.COMFYUI_SILENCE_SECONDS),
   patience: Duration.seconds(settings.COMFYUI_PATIENCE_SECONDS),
   stalledAfter: Duration.seconds(settings.COMFYUI_STALLED_SECONDS),
-  maxInputBytes: settings.COMFYUI_MAX_INPUT_MB * 1024 * 1024
+  maxInputBytes: settings.COMFYUI_MAX_INPUT_MB * 1024 * 1024,
+  previewEvery: Duration.millis(settings.COMFYUI_PREVIEW_INTERVAL_MS)
 })

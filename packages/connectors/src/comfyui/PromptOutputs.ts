@@ -3,7 +3,7 @@ import type { Asset, AssetType } from "@muster/core/connector/Asset"
 import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Effect, Option, Schema, Stream } from "effect"
+import { Effect, Option, Schema, type Scope, Stream } from "effect"
 import * as Saving from "../assets/Saving.ts"
 import { ServerFile, type Workflow } from "./ComfyMessages.ts"
 import type { ComfyServer } from "./ComfyServer.ts"
@@ -31,6 +31,8 @@ export interface Output {
 export interface Saved {
   readonly outputs: ReadonlyArray<Output>
   readonly assets: ReadonlyArray<Asset>
+  /** Files and texts beyond what is taken from one prompt. */
+  readonly left_out: number
 }
 
 interface Found {
@@ -76,6 +78,11 @@ const types: Readonly<Record<string, AssetType>> = {
   string: "text"
 }
 
+const tooLarge = new ConnectorFailure({
+  kind: "InvalidPayload",
+  message: `ComfyUI made a file of more than ${Saving.largestFile} bytes`
+})
+
 /** Fetching and keeping are tried again together, as what broke off has to be fetched anew. The prompt is not. */
 const saveFile = Effect.fnUntraced(
   function* (
@@ -83,16 +90,26 @@ const saveFile = Effect.fnUntraced(
     job: Pick<ConnectorJob, "id" | "attempt">,
     name: string,
     file: ServerFile
-  ): Effect.fn.Return<Asset, ConnectorFailure | FileLost, AssetStore> {
+  ): Effect.fn.Return<Asset, ConnectorFailure | FileLost, AssetStore | Scope.Scope> {
     const store = yield* AssetStore
     const opened = yield* server.view(file)
     if (Option.isNone(opened)) return yield* new FileLost({ filename: file.filename })
     const { content, content_type } = opened.value
-    const kept = Stream.mapError(content, (failure) => new AssetFailed({ detail: failure.message, cause: failure }))
+    let size = 0
+    const bounded = Stream.mapEffect(content, (bytes) => {
+      size += bytes.length
+      return size > Saving.largestFile ? Effect.fail(tooLarge) : Effect.succeed(bytes)
+    })
+    const kept = Stream.mapError(bounded, (failure) => new AssetFailed({ detail: failure.message, cause: failure }))
     return yield* store
       .save({ job, type: types[name] ?? "file", content: kept, content_type })
-      .pipe(Effect.mapError((error) => new ConnectorFailure({ kind: "AssetFailed", message: error.message })))
+      .pipe(
+        Effect.mapError((error) =>
+          error.cause === tooLarge ? tooLarge : new ConnectorFailure({ kind: "AssetFailed", message: error.message })
+        )
+      )
   },
+  Effect.scoped,
   Effect.retry({ times: 2, while: (failure) => failure._tag === "ConnectorFailure" && failure.kind === "AssetFailed" })
 )
 
@@ -111,10 +128,13 @@ export const save = Effect.fnUntraced(function* (options: {
 }): Effect.fn.Return<Saved, ConnectorFailure | FileLost, AssetStore> {
   const { job, server, workflow } = options
   const all = find(options.outputs)
-  const texts = all.filter(isText).slice(0, mostTexts)
+  const allTexts = all.filter(isText)
+  const texts = allTexts.slice(0, mostTexts)
   const lasting = all.filter((one) => !isText(one) && !isTemporary(one))
   const withTemporary = options.temporary ?? lasting.length === 0
-  const files = (withTemporary ? all.filter((one) => !isText(one)) : lasting).slice(0, mostFiles)
+  const allFiles = withTemporary ? all.filter((one) => !isText(one)) : lasting
+  const files = allFiles.slice(0, mostFiles)
+  const left_out = allTexts.length - texts.length + (allFiles.length - files.length)
   const assets: Array<Asset> = []
 
   const keep = Effect.fnUntraced(function* ({ name, node_id, value }: Found) {
@@ -134,5 +154,5 @@ export const save = Effect.fnUntraced(function* (options: {
     return { ...of, asset: asset.file_name }
   })
 
-  return { outputs: yield* Effect.forEach([...files, ...texts], keep), assets }
+  return { outputs: yield* Effect.forEach([...files, ...texts], keep), assets, left_out }
 })

@@ -3,9 +3,10 @@
  * or said twice. The socket tells how far it is and when to look; what became of it is read from the history, which is
  * written before the end is told. Only when the history has lost it the events are believed.
  */
-import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
+import type { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { Progress } from "@muster/core/job/Job"
 import { Clock, Duration, Effect, Option, Schedule, Schema } from "effect"
+import * as Polling from "../protocol/Polling.ts"
 import type { Following } from "../protocol/WebSocketService.ts"
 import * as ComfyFailure from "./ComfyFailure.ts"
 import { type Message, type NodeOutput, type Past, ExecutionError } from "./ComfyMessages.ts"
@@ -23,6 +24,8 @@ export interface Watched {
   readonly following: Following<Message>
   readonly progress: GraphProgress
   readonly report: (progress: Progress) => Effect.Effect<void>
+  /** Takes a picture of what the prompt is making. */
+  readonly show: (picture: Uint8Array) => void
   /** After so long without a word queue and history are read. */
   readonly silence: Duration.Duration
   /** The server may be away for so long before the prompt is given up. */
@@ -31,13 +34,12 @@ export interface Watched {
   readonly fromBeginning: boolean
 }
 
-/** Failures of looking that may pass while the prompt goes on. */
-const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavailable", "Timeout", "RateLimited"])
-
 /** How the history may lag behind the event that speaks of it, behind a proxy for example. */
 const shortly = Schedule.exponential("50 millis")
 const looksForThePast = 4
 const secondLook = Duration.millis(200)
+
+const ends: ReadonlySet<string> = new Set(["execution_success", "execution_error", "execution_interrupted"])
 
 const decodeError = Schema.decodeUnknownOption(ExecutionError)
 
@@ -52,6 +54,21 @@ export const ofPast = ({ outputs, status }: Past): Effect.Effect<Outputs, Connec
     }
   }
   return Effect.fail(ComfyFailure.ofExecution({}))
+}
+
+/** Tells the events of a prompt from those of others; to be asked about each in turn. */
+export const makeOurs = (prompt_id: string) => {
+  // One prompt runs at a time. What says nothing of its prompt is of the one that was heard of last.
+  let isRunning = false
+  return (message: Message): boolean => {
+    if (message.type === "preview") return message.prompt_id === undefined ? isRunning : message.prompt_id === prompt_id
+    if (message.type === "reconnected") isRunning = false
+    if (!("data" in message)) return false
+    const isOurs = message.data.prompt_id === prompt_id
+    const isEnd = ends.has(message.type) || (message.type === "executing" && message.data.node === null)
+    isRunning = isOurs && !isEnd
+    return isOurs
+  }
 }
 
 /** What the events of a prompt told, for when nothing else does. */
@@ -102,6 +119,7 @@ type Place =
 export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.fn.Return<Outputs, ConnectorFailure> {
   const { following, liveness, progress, prompt_id, report, server, silence } = watched
   const heard = makeHeard(watched.fromBeginning)
+  const ours = makeOurs(prompt_id)
 
   const inQueue = Effect.gen(function* () {
     const queue = yield* server.queue
@@ -166,7 +184,7 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
         Effect.fnUntraced(function* (failure): Effect.fn.Return<Option.Option<A>, ConnectorFailure> {
           // Answered by a server that is there, but stuck.
           yield* liveness.check
-          if (!passing.has(failure.kind)) return yield* failure
+          if (!Polling.mayPass(failure)) return yield* failure
           const now = yield* Clock.currentTimeMillis
           unreachableSince ??= now
           if (now - unreachableSince >= Duration.toMillis(watched.patience)) return yield* failure
@@ -177,7 +195,8 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
 
   const silentFor = Duration.toMillis(silence)
   const retryFor = Math.min(silentFor, 1_000)
-  let lookAt = (yield* Clock.currentTimeMillis) + silentFor
+  // What an earlier try sent may be done already, and then nothing more is told of it.
+  let lookAt = (yield* Clock.currentTimeMillis) + (watched.fromBeginning ? silentFor : 0)
   for (;;) {
     const now = yield* Clock.currentTimeMillis
     const wait = Duration.millis(Math.max(0, lookAt - now))
@@ -191,11 +210,12 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
     let isEnd = false
     if (Option.isSome(message)) {
       const said = message.value
-      const isOurs = said.type === "preview" || ("data" in said && said.data.prompt_id === prompt_id)
+      const isOurs = ours(said)
       if (isOurs || isBack) isEnd = heard.hear(said)
       if (isOurs) {
         lookAt = (yield* Clock.currentTimeMillis) + silentFor
         const told = progress.hear(said)
+        if (said.type === "preview" && said.picture !== undefined) watched.show(said.picture)
         if (told !== undefined) yield* report(told)
       }
     }

@@ -5,7 +5,7 @@ import type { Progress } from "@muster/core/job/Job"
 import { Effect, Schema, Stream } from "effect"
 import type OpenAI from "openai"
 import type { OpenAIAccess } from "./OpenAIAccess.ts"
-import * as RequestKey from "./RequestKey.ts"
+import * as RequestKey from "../protocol/RequestKey.ts"
 import * as TokenUsage from "./TokenUsage.ts"
 
 const optionalText = Schema.optionalKey(Schema.NullOr(Schema.String))
@@ -155,6 +155,11 @@ export const ask = Effect.fnUntraced(function* (
     })
   }).pipe(
     Effect.mapError(({ failure }) => failure),
+    // The answer is whole, and paid for: what went wrong after it costs at most the count of tokens.
+    Effect.catchIf(
+      () => gathered.finishReason !== undefined,
+      ({ message }) => Effect.logDebug(`after the end of an answer: ${message}`)
+    ),
     Effect.ensuring(Effect.suspend(() => TokenUsage.record(connector, gathered.usage)))
   )
   return yield* answerOf(gathered)

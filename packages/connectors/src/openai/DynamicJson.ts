@@ -19,13 +19,13 @@ export const request = (payload: unknown): Effect.Effect<DynamicRequest, Connect
     if (given === undefined) return yield* invalid("the payload is not a JSON object")
     const { dynamic_json, save_assets, ...bare } = given
     if (save_assets !== undefined && typeof save_assets !== "boolean") {
-      return yield* invalid('Expected boolean\n  at ["save_assets"]')
+      return yield* invalid("save_assets: Expected boolean")
     }
     if (dynamic_json !== undefined && Object.keys(bare).length > 0) {
       return yield* invalid(`say the request either in dynamic_json or beside it, not both: ${Object.keys(bare)[0]}`)
     }
     const request = dynamic_json === undefined ? bare : Option.getOrUndefined(decode(dynamic_json))
-    if (request === undefined) return yield* invalid('Expected an object\n  at ["dynamic_json"]')
+    if (request === undefined) return yield* invalid("dynamic_json: Expected an object")
     const { save_assets: within, ...rest } = request
     return { request: rest, saveAssets: save_assets !== false && within !== false }
   })

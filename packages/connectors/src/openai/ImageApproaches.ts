@@ -5,6 +5,7 @@
  * The next way is tried only when the API did not take the request on by the one before: nothing is paid for twice.
  * What a model was refused is remembered for a while, so that not every job asks in vain. Source: document 003.
  */
+import type { AssetStore } from "@muster/core/connector/AssetStore"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import type { ConnectorJob } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
@@ -15,7 +16,7 @@ import { type ImageRequest, isDallE, qualityFor } from "./ImageRequest.ts"
 import type { OpenAIAccess } from "./OpenAIAccess.ts"
 import { accepted, type Refusal } from "./OpenAIFailure.ts"
 import * as Pictures from "./Pictures.ts"
-import * as RequestKey from "./RequestKey.ts"
+import * as RequestKey from "../protocol/RequestKey.ts"
 import { imageIn, refusalOf, ResponseAnswer, textOf } from "./ResponseAnswer.ts"
 import * as TokenUsage from "./TokenUsage.ts"
 
@@ -25,6 +26,8 @@ export interface ApproachSettings {
   readonly partialImages: number
   readonly every: Duration.Duration
   readonly tries: number
+  /** Hears of the tokens that were used, also for what became no image. */
+  readonly used: (usage: TokenUsage.TokenUsage | null) => Effect.Effect<void>
 }
 
 /** What is asked for, with everything decided. */
@@ -34,7 +37,11 @@ export interface AskedImage extends Omit<ImageRequest, "model" | "size" | "save_
 }
 
 type Report = (progress: Progress) => Effect.Effect<void>
-type Approach = (job: ConnectorJob, asked: AskedImage, report: Report) => Effect.Effect<Pictures.Pictures, Refusal>
+type Approach = (
+  job: ConnectorJob,
+  asked: AskedImage,
+  report: Report
+) => Effect.Effect<Pictures.Pictures, Refusal, AssetStore>
 
 const refusedFor = Duration.minutes(10)
 
@@ -90,37 +97,45 @@ const inBackground =
       tool_choice: { type: "image_generation" },
       background: true,
       store: true,
+      ...(asked.user === undefined ? {} : { user: asked.user }),
       metadata: { muster_job: job.id.slice(0, 512), muster_attempt: String(job.attempt) }
     }
-    const made = BackgroundResponse.make(
-      {
-        submit: access.paid(
-          RequestKey.make(job, Struct.omit(request, ["metadata"])),
-          ResponseAnswer,
-          (client, options) =>
-            client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
-        ),
-        retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
-        cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
-        every: settings.every,
-        tries: settings.tries,
-        report,
-        told: access.told
-      },
-      accepted
-    )
+    const key = RequestKey.make(job, Struct.omit(request, ["metadata"]))
+    const made = BackgroundResponse.make({
+      job,
+      key,
+      submit: access.paid(key, ResponseAnswer, (client, options) =>
+        client.responses.create(request as OpenAI.Responses.ResponseCreateParamsNonStreaming, options)
+      ),
+      retrieve: (id) => access.free(ResponseAnswer, (client, options) => client.responses.retrieve(id, {}, options)),
+      cancel: (id) => access.free(Schema.Unknown, (client, options) => client.responses.cancel(id, options)),
+      every: settings.every,
+      tries: settings.tries,
+      report,
+      used: settings.used,
+      told: access.told,
+      isWanted: ({ output }) => (output ?? []).some((item) => imageIn(item) !== undefined)
+    }).pipe(Effect.mapError((error) => (error instanceof ConnectorFailure ? accepted(error) : error)))
     return Effect.flatMap(made, pictureOf)
   }
 
 const streamed =
   (access: OpenAIAccess, settings: ApproachSettings): Approach =>
   (job, asked, report) => {
-    const request = { prompt: asked.prompt, ...looks(asked), stream: true, partial_images: settings.partialImages }
+    const request = {
+      prompt: asked.prompt,
+      ...looks(asked),
+      ...(asked.user === undefined ? {} : { user: asked.user }),
+      stream: true,
+      partial_images: settings.partialImages
+    }
     const events = access.streamed(RequestKey.make(job, request), StreamEvent, (client, options) =>
       client.images.generate(request as unknown as OpenAI.Images.ImageGenerateParamsStreaming, options)
     )
     let made: Pictures.Pictures | undefined
+    let used: TokenUsage.TokenUsage | null = null
     const hear = Stream.runForEach(events, ({ b64_json, data, partial_image_index, type, usage }) => {
+      used = TokenUsage.of(usage) ?? used
       if (data !== undefined) {
         return Effect.map(Effect.mapError(Pictures.ofAnswer({ data, usage }, "direct"), accepted), (whole) => {
           made = whole
@@ -136,13 +151,22 @@ const streamed =
         message: `partial image ${partial} of ${settings.partialImages}`
       })
     })
-    return Effect.flatMap(hear, () =>
+    // An image that has come is whole, and paid for, whatever goes wrong after it.
+    const heard = Effect.catchIf(
+      Effect.ensuring(
+        hear,
+        Effect.suspend(() => settings.used(used))
+      ),
+      () => made !== undefined,
+      ({ failure }) => Effect.logDebug(`after an image: ${failure.message}`)
+    )
+    return Effect.flatMap(heard, () =>
       made === undefined ? Effect.fail(ofProtocol("OpenAI's stream ended without an image")) : Effect.succeed(made)
     )
   }
 
 const direct =
-  (access: OpenAIAccess): Approach =>
+  (access: OpenAIAccess, { used }: ApproachSettings): Approach =>
   (job, asked) => {
     const { model, n, prompt, style, user } = asked
     const request = {
@@ -157,7 +181,10 @@ const direct =
       .paid(RequestKey.make(job, request), Pictures.ImagesAnswer, (client, options) =>
         client.images.generate(request as OpenAI.Images.ImageGenerateParamsNonStreaming, options)
       )
-      .pipe(Effect.flatMap((answer) => Effect.mapError(Pictures.ofAnswer(answer, "direct"), accepted)))
+      .pipe(
+        Effect.tap(({ usage }) => used(TokenUsage.of(usage))),
+        Effect.flatMap((answer) => Effect.mapError(Pictures.ofAnswer(answer, "direct"), accepted))
+      )
   }
 
 /** Makes images, by the first way that the API takes. */
@@ -165,7 +192,7 @@ export const make = (access: OpenAIAccess, settings: ApproachSettings) => {
   const ways = {
     background: inBackground(access, settings),
     stream: streamed(access, settings),
-    direct: direct(access)
+    direct: direct(access, settings)
   }
   type Way = keyof typeof ways
   const order: ReadonlyArray<Way> = ["background", "stream", "direct"]

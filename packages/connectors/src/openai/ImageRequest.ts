@@ -54,7 +54,7 @@ export const modelOf = (
     : Effect.fail(
         new ConnectorFailure({
           kind: "InvalidPayload",
-          message: `${model} is not one of the models allowed here: ${[...models].join(", ")}\n  at ["model"]`
+          message: `model: ${model} is not one of those allowed here: ${[...models].join(", ")}`
         })
       )
 }

@@ -5,8 +5,9 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { fetch as undiciFetch, type RequestInit as UndiciRequest } from "@effect/platform-node/Undici"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
 import { Cause, Clock, DateTime, Duration, Effect, Queue, Redacted, Schedule, Schema, type Scope, Stream } from "effect"
-import OpenAI from "openai"
+import type OpenAI from "openai"
 import * as HttpService from "../protocol/HttpService.ts"
 import { HttpClientRequest } from "effect/http"
 import { accepted, ofError, ofSaid, type Refusal, saidIn } from "./OpenAIFailure.ts"
@@ -133,7 +134,13 @@ export const authorized =
 
 /** The API by plain HTTP. */
 export const http = (account: Account) =>
-  HttpService.make({ name: "OpenAI", timeout: account.timeout, maxRetries: account.maxRetries, failureOf })
+  HttpService.make({
+    name: "OpenAI",
+    timeout: account.timeout,
+    maxRetries: account.maxRetries,
+    maxAnswerBytes: largestAnswer,
+    failureOf
+  })
 
 /** Whether the key is good and the API answers: asks for the list of models, which costs nothing. */
 export const health = (account: Account, service: HttpService.HttpService): Effect.Effect<void, ConnectorFailure> =>
@@ -141,9 +148,11 @@ export const health = (account: Account, service: HttpService.HttpService): Effe
 
 export const make = Effect.fnUntraced(function* (account: Account) {
   const fetch = yield* scopedFetch
+  // Only now: the package takes longer to load than all else, and most processes that know of connectors call no OpenAI.
+  const sdk = yield* Effect.promise(() => import("openai"))
   const budget = yield* SharedBudget.make(account.budget)
   const plain = yield* http(account)
-  const client = new OpenAI({
+  const client = new sdk.OpenAI({
     apiKey: Redacted.value(account.apiKey),
     adminAPIKey: null,
     webhookSecret: null,
@@ -157,7 +166,7 @@ export const make = Effect.fnUntraced(function* (account: Account) {
   })
 
   const refusalOf = (error: unknown) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(ofError(error, DateTime.makeUnsafe(now))))
+    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.fail(ofError(sdk, error, DateTime.makeUnsafe(now))))
 
   const timedOut = Effect.suspend(() =>
     Effect.fail(
@@ -193,7 +202,7 @@ export const make = Effect.fnUntraced(function* (account: Account) {
         accepted(
           new ConnectorFailure({
             kind: "ProtocolError",
-            message: `OpenAI answered something unexpected: ${error.message.slice(0, 300)}`
+            message: `OpenAI answered something unexpected: ${SchemaIssues.describe(error, "the answer").slice(0, 300)}`
           })
         )
       )

@@ -4,7 +4,7 @@
  */
 import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
 import { DateTime, Duration } from "effect"
-import { APIConnectionError, APIError } from "openai"
+import type * as Sdk from "openai"
 import * as HttpFailure from "../protocol/HttpFailure.ts"
 
 /** What the API says about an error, in the body of an answer, an event of a stream, or a response that failed. */
@@ -120,14 +120,18 @@ export interface Refusal {
 /** Statuses that say that a request is not one that is served here: another one may be. */
 const notServed = new Set([400, 404, 405, 415, 422])
 
-/** What an error of the `openai` package means. */
-export const ofError = (error: unknown, now: DateTime.Utc): Refusal => {
+/** What an error of the `openai` package, which is handed in, means. */
+export const ofError = (
+  { APIConnectionError, APIError }: Pick<typeof Sdk, "APIConnectionError" | "APIError">,
+  error: unknown,
+  now: DateTime.Utc
+): Refusal => {
   if (error instanceof APIConnectionError) {
     const isUnsent = HttpFailure.neverSent(error)
     return { failure: HttpFailure.ofTransport("OpenAI", error), isUnaccepted: isUnsent, isUnsent }
   }
   if (error instanceof APIError) {
-    const { error: body, headers, status } = error as APIError
+    const { error: body, headers, status } = error as InstanceType<typeof APIError>
     const failure = ofSaid(
       saidIn(body ?? { message: "" }, status, (name) => headers?.get(name) ?? undefined),
       now

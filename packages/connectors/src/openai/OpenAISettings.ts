@@ -35,7 +35,7 @@ const name = Schema.String.check(Schema.isPattern(/^[\w.:/-]{0,256}$/, { expecte
 export const model = Schema.String.check(Schema.isPattern(/^[\w.:/@-]{1,256}$/, { expected: "the name of a model" }))
 
 export const fields = {
-  OPENAI_API_KEY: Settings.secret,
+  OPENAI_API_KEY: Settings.token,
   OPENAI_BASE_URL: Settings.httpUrl,
   OPENAI_ORG_ID: name,
   OPENAI_PROJECT_ID: name,

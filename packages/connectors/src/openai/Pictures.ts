@@ -5,6 +5,9 @@ import { Effect, Schema } from "effect"
 import { saveBytes, saveUrl } from "../assets/Saving.ts"
 import * as TokenUsage from "./TokenUsage.ts"
 
+/** Each may have to wait for a CDN. */
+const savedAtOnce = 4
+
 export interface Picture {
   /** Its content in base64, or where it is. */
   readonly image: { readonly base64: string } | { readonly url: string }
@@ -51,10 +54,13 @@ export const ofAnswer = (
 /** Keeps the images; a job that wants none kept is only told about them. */
 export const save = Effect.fnUntraced(function* (job: ConnectorJob, made: Pictures, saveAssets: boolean) {
   const assets = saveAssets
-    ? yield* Effect.forEach(made.pictures, ({ image }) =>
-        "base64" in image
-          ? saveBytes(job, "image", Buffer.from(image.base64, "base64"))
-          : Effect.map(saveUrl(job, image.url), (asset) => ({ ...asset, type: "image" as const }))
+    ? yield* Effect.forEach(
+        made.pictures,
+        ({ image }) =>
+          "base64" in image
+            ? saveBytes(job, "image", Buffer.from(image.base64, "base64"))
+            : Effect.map(saveUrl(job, image.url), (asset) => ({ ...asset, type: "image" as const })),
+        { concurrency: savedAtOnce }
       )
     : []
   return {

@@ -15,14 +15,21 @@ const kindOf = (status: number): FailureKind => {
   return "ProtocolError"
 }
 
-/** How long `Retry-After` asks to wait from `now` on: seconds, or a date. */
-export const retryAfter = (header: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
-  if (header === undefined) return undefined
+/** Whoever asks for longer is asked again after so long: a slip of a service must not bury a job for years. */
+const longestWait = Duration.days(1)
+
+const asked = (header: string, now: DateTime.Utc): Duration.Duration | undefined => {
   if (/^\d{1,8}$/.test(header.trim())) return Duration.seconds(Number(header))
   const date = DateTime.make(header)
   return Option.isSome(date)
     ? Duration.millis(Math.max(0, DateTime.toEpochMillis(date.value) - DateTime.toEpochMillis(now)))
     : undefined
+}
+
+/** How long `Retry-After` asks to wait from `now` on: seconds, or a date; a day at most. */
+export const retryAfter = (header: string | undefined, now: DateTime.Utc): Duration.Duration | undefined => {
+  const wait = header === undefined ? undefined : asked(header, now)
+  return wait === undefined ? undefined : Duration.min(wait, longestWait)
 }
 
 /** The failure of an answer. `said` is what the service says about it, as short and plain as it can be had. */

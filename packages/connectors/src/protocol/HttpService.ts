@@ -3,9 +3,10 @@
  * tried again a few times where nothing can be done twice by it; all else is the retry of the job. Source: document
  * 003.
  */
-import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
-import { Clock, DateTime, Duration, Effect, Schedule, Schema, Stream } from "effect"
-import { HttpClient, type HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
+import { Clock, DateTime, Duration, Effect, Schedule, Schema, type Scope, Stream } from "effect"
+import { HttpClient, type HttpClientError, type HttpClientRequest, type HttpClientResponse } from "effect/http"
 import * as HttpFailure from "./HttpFailure.ts"
 
 export interface HttpServiceSettings {
@@ -17,6 +18,8 @@ export interface HttpServiceSettings {
   readonly maxRetries: number
   /** Bytes of an answer that is read into memory. */
   readonly maxAnswerBytes?: number | undefined
+  /** What a longer answer is; ProtocolError by default. Not to be tried again where it was work to make it. */
+  readonly tooLong?: FailureKind | undefined
   /** What the service says about an error, from the body of its answer. */
   readonly wordsOf?: ((body: unknown) => string | undefined) | undefined
   /** What a refusal means where its status alone does not say it; undefined leaves it to the status. */
@@ -33,15 +36,16 @@ export interface HttpRefusal {
 }
 
 export interface HttpService {
-  /** Sends a request and decodes its JSON answer. */
+  /** Sends a request and decodes its JSON answer. What has to be sent first may take `longer` than other requests. */
   readonly json: <A, I>(
     request: HttpClientRequest.HttpClientRequest,
-    schema: Schema.Codec<A, I>
+    schema: Schema.Codec<A, I>,
+    longer?: Duration.Duration
   ) => Effect.Effect<A, ConnectorFailure>
-  /** Sends a request and gives its answer, whose status was good, to be read within the scope of the caller. */
+  /** Sends a request and gives its answer, whose status was good, to be read within the scope, which ends it. */
   readonly open: (
     request: HttpClientRequest.HttpClientRequest
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ConnectorFailure>
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ConnectorFailure, Scope.Scope>
   /** Sends a request and gives the content of its answer, at most `maxAnswerBytes` of it. */
   readonly bytes: (
     request: HttpClientRequest.HttpClientRequest
@@ -105,7 +109,17 @@ const readBytes = (response: HttpClientResponse.HttpClientResponse, most: number
 
 export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) {
   const client = yield* HttpClient.HttpClient
-  const { failureOf, maxAnswerBytes = defaultMaxAnswer, maxRetries, name, timeout, wordsOf = usualWords } = settings
+  // Whoever reads an answer to its end needs no scope for it.
+  const scopedClient = HttpClient.withScope(client)
+  const {
+    failureOf,
+    maxAnswerBytes = defaultMaxAnswer,
+    maxRetries,
+    name,
+    timeout,
+    tooLong = "ProtocolError",
+    wordsOf = usualWords
+  } = settings
 
   const protocolError = (message: string) =>
     new ConnectorFailure({ kind: "ProtocolError", message: `${name} ${message}` })
@@ -131,12 +145,14 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
   })
 
   /** One request to its last byte, again where that does no harm. */
-  const exchange = <A>(
+  const exchange = <A, R>(
+    through: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
     request: HttpClientRequest.HttpClientRequest,
-    read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>
+    read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Refusal>,
+    within = timeout
   ) => {
     const isSafe = repeatable.has(request.method)
-    return client.execute(request).pipe(
+    return through.execute(request).pipe(
       Effect.mapError((error): Refusal => ({
         failure: HttpFailure.ofTransport(name, error),
         mayRepeat: isSafe || HttpFailure.neverSent(error)
@@ -145,12 +161,12 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
         response.status >= 200 && response.status < 300 ? read(response) : refused(response, isSafe)
       ),
       Effect.timeoutOrElse({
-        duration: timeout,
+        duration: within,
         orElse: () =>
           Effect.fail<Refusal>({
             failure: new ConnectorFailure({
               kind: "Timeout",
-              message: `${name} did not answer within ${Duration.format(timeout)}`
+              message: `${name} did not answer within ${Duration.format(within)}`
             }),
             mayRepeat: isSafe
           })
@@ -160,38 +176,52 @@ export const make = Effect.fnUntraced(function* (settings: HttpServiceSettings) 
     )
   }
 
-  const content = (request: HttpClientRequest.HttpClientRequest) =>
-    exchange(request, (response) =>
-      readBytes(response, maxAnswerBytes).pipe(
-        Effect.mapError((): Refusal => ({
-          failure: protocolError("broke its answer off"),
-          mayRepeat: repeatable.has(request.method)
-        })),
-        Effect.flatMap(({ bytes, isWhole }) =>
-          isWhole
-            ? Effect.succeed({ content: bytes as Uint8Array, content_type: response.headers["content-type"] })
-            : Effect.fail<Refusal>({
-                failure: protocolError(`answered more than ${maxAnswerBytes} bytes`),
-                mayRepeat: false
-              })
-        )
-      )
+  const content = (request: HttpClientRequest.HttpClientRequest, within = timeout) =>
+    exchange(
+      client,
+      request,
+      (response) =>
+        readBytes(response, maxAnswerBytes).pipe(
+          // What was asked for may have been done, as when there is no answer at all.
+          Effect.mapError((): Refusal => ({
+            failure: new ConnectorFailure({ kind: "ServiceUnavailable", message: `${name} broke its answer off` }),
+            mayRepeat: repeatable.has(request.method)
+          })),
+          Effect.flatMap(({ bytes, isWhole }) =>
+            isWhole
+              ? Effect.succeed({ content: bytes as Uint8Array, content_type: response.headers["content-type"] })
+              : Effect.fail<Refusal>({
+                  failure: new ConnectorFailure({
+                    kind: tooLong,
+                    message: `${name} answered more than ${maxAnswerBytes} bytes`
+                  }),
+                  mayRepeat: false
+                })
+          )
+        ),
+      within
     )
 
   return {
-    bytes: content,
+    bytes: (request) => content(request),
 
-    open: (request) => exchange(request, Effect.succeed),
+    open: (request) => exchange(scopedClient, request, Effect.succeed),
 
-    json: Effect.fnUntraced(function* <A, I>(request: HttpClientRequest.HttpClientRequest, schema: Schema.Codec<A, I>) {
-      const { content: bytes, content_type } = yield* content(request)
+    json: Effect.fnUntraced(function* <A, I>(
+      request: HttpClientRequest.HttpClientRequest,
+      schema: Schema.Codec<A, I>,
+      longer = Duration.zero
+    ) {
+      const { content: bytes, content_type } = yield* content(request, Duration.sum(timeout, longer))
       const text = Buffer.from(bytes).toString()
       const parsed = yield* Effect.try({
         try: (): unknown => JSON.parse(text),
         catch: () => protocolError(`answered ${content_type ?? "something"} that is not JSON`)
       })
       return yield* Schema.decodeUnknownEffect(schema)(parsed).pipe(
-        Effect.mapError((error) => protocolError(`answered something unexpected: ${error.message.slice(0, 300)}`))
+        Effect.mapError((error) =>
+          protocolError(`answered something unexpected: ${SchemaIssues.describe(error, "the answer").slice(0, 300)}`)
+        )
       )
     })
   } satisfies HttpService as HttpService

@@ -1,6 +1,6 @@
 /** Work that a service takes on and is asked about until it ends; whoever stops waiting stops the work. */
 import { ConnectorFailure, type FailureKind } from "@muster/core/connector/ConnectorFailure"
-import { Clock, Duration, Effect, Exit, Option } from "effect"
+import { Clock, Duration, Effect, Exit, Option, Schedule } from "effect"
 
 /** How long a service is given to hear that its work is not wanted any more. */
 const cancelWithin = Duration.seconds(5)
@@ -8,7 +8,29 @@ const cancelWithin = Duration.seconds(5)
 /** The work goes on while nobody can be asked about it, and was paid for: so asking goes on for a while too. */
 const patience = Duration.minutes(5)
 
-const passing: ReadonlySet<FailureKind> = new Set<FailureKind>(["ServiceUnavailable", "Timeout", "RateLimited"])
+const passing: ReadonlySet<FailureKind> = new Set<FailureKind>([
+  "ServiceUnavailable",
+  "Timeout",
+  "RateLimited",
+  // The service answered well when it took the work on: a page in its place is that of something on the way.
+  "ProtocolError"
+])
+
+/** Whether a failure of asking says nothing about the work: it may pass, and the work goes on meanwhile. */
+export const mayPass = (failure: ConnectorFailure): boolean => passing.has(failure.kind)
+
+const again = Schedule.exponential("200 millis")
+
+/**
+ * Tells a service that its work is not wanted any more, again while that fails in a way that may pass: work nobody waits
+ * for costs a GPU, or money. Gives up after a while, and never fails.
+ */
+export const insist = <R>(stop: Effect.Effect<unknown, unknown, R>, within: Duration.Duration) =>
+  stop.pipe(
+    Effect.retry({ while: (error) => !(error instanceof ConnectorFailure) || mayPass(error), schedule: again }),
+    Effect.timeout(within),
+    Effect.ignore({ log: "Warn", message: "work that is not wanted any more may go on at its service" })
+  )
 
 /** Makes a part of an uninterruptible effect interruptible again. */
 export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -27,7 +49,10 @@ export const untilDone = <A, R, R2>(options: {
   readonly tries?: number | undefined
   readonly cancel: Effect.Effect<unknown, unknown, R2>
   readonly what: string
-  /** Makes the waiting interruptible where this runs uninterruptibly: see `submitAndPoll`. */
+  /**
+   * Makes the waiting interruptible where this runs uninterruptibly: a submit is not interrupted, so that what was taken
+   * on is always known, and no interruption may fall between it and this.
+   */
   readonly restore?: Restore | undefined
 }): Effect.Effect<A, ConnectorFailure, R | R2> => {
   const { restore = (self) => self } = options
@@ -41,7 +66,7 @@ export const untilDone = <A, R, R2>(options: {
         Effect.catch((failure) => {
           unheardSince ??= now
           const isOver = now - unheardSince >= Duration.toMillis(patience)
-          return isOver || !passing.has(failure.kind) ? Effect.fail(failure) : Effect.succeedNone
+          return isOver || !mayPass(failure) ? Effect.fail(failure) : Effect.succeedNone
         })
       )
       if (Option.isSome(looked)) return looked.value
@@ -52,21 +77,7 @@ export const untilDone = <A, R, R2>(options: {
     })
   })
   const watch = restore(asking).pipe(
-    Effect.onExit((exit) =>
-      Exit.isSuccess(exit)
-        ? Effect.void
-        : options.cancel.pipe(Effect.timeout(cancelWithin), Effect.ignore({ log: "Debug" }))
-    )
+    Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : insist(options.cancel, cancelWithin)))
   )
   return Effect.flatten(watch)
 }
-
-/**
- * Submits work and watches it. The submit itself is not interrupted, so that what was taken on is always known and can
- * be cancelled: `watch` hands `restore` on to `untilDone`, so that no interruption falls between the two.
- */
-export const submitAndPoll = <T, A, R, R2>(
-  submit: Effect.Effect<T, ConnectorFailure, R>,
-  watch: (taken: T, restore: Restore) => Effect.Effect<A, ConnectorFailure, R2>
-): Effect.Effect<A, ConnectorFailure, R | R2> =>
-  Effect.uninterruptibleMask((restore) => Effect.flatMap(submit, (taken) => watch(taken, restore)))

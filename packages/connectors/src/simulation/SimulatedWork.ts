@@ -17,7 +17,7 @@ export interface WorkSettings {
   readonly mostRunning?: number | undefined
   /** Ended work that is remembered; 1000 by default. */
   readonly mostEnded?: number | undefined
-  /** Work that nobody has asked about for so long gives way to new work; 10 minutes by default. */
+  /** Work that nobody watches, or has asked about, for so long gives way to new work; 10 minutes by default. */
   readonly forgottenAfter?: Duration.Duration | undefined
 }
 
@@ -38,6 +38,7 @@ interface Entry {
   readonly request: WorkRequest
   readonly state: SubscriptionRef.SubscriptionRef<Work>
   askedAt: number
+  watchers: number
 }
 
 const usualDuration = 1_000
@@ -94,7 +95,7 @@ export const make = Effect.fnUntraced(function* (
 
   const makeRoom = Effect.fnUntraced(function* (now: number) {
     const since = now - Duration.toMillis(forgottenAfter)
-    const forgotten = [...running].filter(([, { askedAt }]) => askedAt < since)
+    const forgotten = [...running].filter(([, { askedAt, watchers }]) => watchers === 0 && askedAt < since)
     yield* Effect.forEach(forgotten, ([id]) => cancel(id), { discard: true })
   })
 
@@ -113,7 +114,7 @@ export const make = Effect.fnUntraced(function* (
       if (running.size >= mostRunning) return yield* new Full()
       const total_steps = request.steps ?? usualSteps
       const first: Work = { id, status: "queued", step: 0, total_steps }
-      const entry: Entry = { request, state: yield* SubscriptionRef.make(first), askedAt: now }
+      const entry: Entry = { request, state: yield* SubscriptionRef.make(first), askedAt: now, watchers: 0 }
       running.set(id, entry)
       yield* FiberMap.run(fibers, id, work(id, entry, total_steps))
       return first
@@ -127,7 +128,14 @@ export const make = Effect.fnUntraced(function* (
 
     watch: (id) => {
       const entry = running.get(id) ?? ended.get(id)
-      return entry === undefined ? undefined : Stream.takeUntil(SubscriptionRef.changes(entry.state), hasEnded)
+      if (entry === undefined) return undefined
+      return Stream.suspend(() => {
+        entry.watchers++
+        return SubscriptionRef.changes(entry.state).pipe(
+          Stream.takeUntil(hasEnded),
+          Stream.ensuring(Effect.sync(() => entry.watchers--))
+        )
+      })
     },
 
     cancel,

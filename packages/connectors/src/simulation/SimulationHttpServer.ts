@@ -7,6 +7,7 @@
  * - `POST /run` is all of it in one: the answer comes when the work is done, and nothing stops it before
  */
 import { NodeHttpServer } from "@effect/platform-node"
+import * as SchemaIssues from "@muster/core/SchemaIssues"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { ByteSize, Duration, Effect, Layer, Schema, type Scope, Stream } from "effect"
 import {
@@ -41,7 +42,8 @@ const full = (error: SimulatedWork.Full) => Effect.succeed(problem(429, error.me
 
 const unreadable = () => Effect.succeed(problem(400, `a body is JSON of at most ${mostBytes} bytes`))
 
-const unacceptable = (error: Schema.SchemaError) => Effect.succeed(problem(400, error.message))
+const unacceptable = (error: Schema.SchemaError) =>
+  Effect.succeed(problem(400, SchemaIssues.describe(error, "the body")))
 
 const readRequest = HttpServerRequest.schemaBodyJson(WorkRequest, { onExcessProperty: "error", errors: "all" })
 

@@ -69,6 +69,10 @@ export const suite = (layer: Layer.Layer<AssetStore>) =>
         assert.strictEqual((yield* save(png, "image/webp")).content_type, "image/png")
         const json = yield* save(Buffer.from("{}"), "application/json; charset=utf-8")
         assert.match(json.file_name, /\.json$/)
+        const strange = yield* save(Buffer.from("{ }"), "application/json\r\nx-evil: 1; charset=ä")
+        assert.match(strange.file_name, /\.(json|bin)$/)
+        assert.match(strange.content_type, /^[ -~]+$/)
+        assert.strictEqual((yield* save(Buffer.from("[]"), "application/json\r\n")).content_type, "application/json")
         assert.match((yield* save(Buffer.from("no image"), "image/x-made-up")).file_name, /\.bin$/)
         assert.match((yield* save(Buffer.from("evil"), "text/../../html")).file_name, /\.bin$/)
       })
@@ -130,6 +134,22 @@ export const suite = (layer: Layer.Layer<AssetStore>) =>
         const found = Option.getOrThrow(yield* store.openInput(asset.file_name))
         assert.isTrue(png.equals(yield* bytesOf(found.content)))
         assert.isTrue(Option.isNone(yield* store.openInput("../jobs")))
+      })
+    )
+
+    test(
+      "keeps notes about a job, of which the last one counts, and which are no assets",
+      Effect.gen(function* () {
+        const store = yield* AssetStore
+        const id = JobId.make("j-8")
+        assert.isTrue(Option.isNone(yield* store.noted(id, "response-1")))
+        for (const words of ["first", "resp_1"]) yield* store.note(id, "response-1", words)
+        assert.deepStrictEqual(yield* store.noted(id, "response-1"), Option.some("resp_1"))
+        assert.isTrue(Option.isNone(yield* store.noted(JobId.make("j-9"), "response-1")))
+        assert.isTrue(Option.isNone(yield* store.open(id, ".response-1")))
+        for (const name of ["", "../x", "a/b", "x".repeat(101)]) {
+          assert.match((yield* Effect.flip(store.note(id, name, "words"))).detail, /cannot have this name/)
+        }
       })
     )
 

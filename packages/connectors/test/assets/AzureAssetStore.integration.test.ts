@@ -1,4 +1,3 @@
-import { BlobServiceClient, StorageSharedKeyCredential } from "@azure/storage-blob"
 import { NodeServices } from "@effect/platform-node"
 import * as AzureAssetStore from "@muster/connectors/assets/AzureAssetStore"
 import { AssetStore } from "@muster/core/connector/AssetStore"
@@ -6,6 +5,7 @@ import { JobId } from "@muster/core/job/Job"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Redacted, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientResponse } from "effect/http"
+import { join } from "node:path"
 import * as Azurite from "../../../../tools/servers/Azurite.ts"
 import { startAzurite } from "../../../../tools/servers/testServers.ts"
 import { png, suite } from "./AssetStoreSuite.ts"
@@ -14,9 +14,7 @@ const container = "assets"
 
 const azurite = Effect.gen(function* () {
   const server = yield* startAzurite
-  const credential = new StorageSharedKeyCredential(Azurite.account, Azurite.key)
-  const service = new BlobServiceClient(server.url, credential)
-  yield* Effect.promise(() => service.getContainerClient(container).createIfNotExists())
+  yield* Effect.promise(() => Azurite.makeContainer(server.url, container))
   return server
 })
 
@@ -46,11 +44,26 @@ describe("assets in Azure", () => {
           Effect.provide(AzureAssetStore.layer({ ...given, ...over }))
         )
       const missing = yield* failureOf({ container: "elsewhere" })
-      assert.match(missing.detail, /ContainerNotFound|status 404/)
+      assert.match(missing.detail, /^container elsewhere of http:.*(ContainerNotFound|status 404)/)
+      assert.isTrue(missing.refused)
+      // Nothing can be said of an asset where there is no container.
+      const unknown = yield* Effect.flatMap(AssetStore, (store) => Effect.flip(store.open(job.id, "a.png"))).pipe(
+        Effect.provide(AzureAssetStore.layer({ ...given, container: "elsewhere" }))
+      )
+      assert.match(unknown.detail, /ContainerNotFound/)
       const wrong = Redacted.make(Buffer.from("no key").toString("base64"))
-      assert.match((yield* failureOf({ key: wrong })).detail, /AuthorizationFailure|AuthenticationFailed|status 403/)
+      const stranger = yield* failureOf({ key: wrong })
+      assert.match(stranger.detail, /AuthorizationFailure|AuthenticationFailed|status 403/)
+      assert.isTrue(stranger.refused)
+      const unwritable = yield* failureOf({ folder: join(import.meta.filename, "incoming") })
+      assert.match(
+        unwritable.detail,
+        /incoming of MUSTER_WORKSPACE, where content waits on its way, cannot be written to/
+      )
+      assert.isTrue(unwritable.refused)
       yield* server.kill
       const away = yield* failureOf({})
+      assert.isUndefined(away.refused)
       assert.notInclude(JSON.stringify(away) + String(away.cause), Azurite.key)
     }).pipe(Effect.scoped, Effect.provide([NodeServices.layer, FetchHttpClient.layer]))
   )
@@ -62,7 +75,9 @@ describe("assets in Azure", () => {
       const cdn = HttpClient.make((request) =>
         Effect.sync(() => {
           asked.push(`${request.method} ${request.url}`)
-          return HttpClientResponse.fromWeb(request, new Response(null, { status: asked.length < 2 ? 404 : 200 }))
+          const status = [404, 301, 200][asked.length - 1] ?? 200
+          const headers = status === 301 ? { location: "https://edge.example.org/there" } : {}
+          return HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
         })
       )
       const given = { ...(yield* settings), endpoint: server.url, cdnUrl: "cdn.example.org" }
@@ -71,7 +86,8 @@ describe("assets in Azure", () => {
         Effect.provideService(HttpClient.HttpClient, cdn)
       )
       const asset = yield* store.save({ job, type: "image", content: Stream.make(png) })
-      assert.deepStrictEqual(asked, Array(2).fill(`HEAD https://cdn.example.org/${asset.file_path}`))
+      const first = `HEAD https://cdn.example.org/${asset.file_path}`
+      assert.deepStrictEqual(asked, [first, first, "HEAD https://edge.example.org/there"])
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 })

@@ -3,7 +3,7 @@ import * as FolderAssetStore from "@muster/connectors/assets/FolderAssetStore"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { JobId } from "@muster/core/job/Job"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { Effect, FileSystem, Layer, Option, Schedule, Stream } from "effect"
 import { png, suite } from "./AssetStoreSuite.ts"
 
 const inFolder = (use: (folder: string) => Layer.Layer<AssetStore, never, FileSystem.FileSystem | never>) =>
@@ -40,6 +40,53 @@ describe("assets in a folder", () => {
         )
         assert.deepStrictEqual(yield* files.readDirectory(`${root}/incoming`), [])
         assert.deepStrictEqual(yield* files.readDirectory(`${root}/jobs/j`), [asset.file_name])
+      }).pipe(Effect.provide(FolderAssetStore.layer(root)))
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+
+  it.live("are kept where a file can have one name only", () => {
+    const oneName = Layer.effect(
+      FileSystem.FileSystem,
+      Effect.map(FileSystem.FileSystem, (files) => ({
+        ...files,
+        link: (from: string, to: string) => files.stat(`${from}-${to}-of-nothing`).pipe(Effect.asVoid)
+      }))
+    ).pipe(Layer.provide(NodeServices.layer))
+    return Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const root = yield* files.makeTempDirectoryScoped({ prefix: "muster-assets-" })
+      const store = yield* AssetStore.pipe(Effect.provide(Layer.provide(FolderAssetStore.layer(root), oneName)))
+      const asset = yield* store.save({
+        job: { id: JobId.make("j"), attempt: 1 },
+        type: "image",
+        content: Stream.make(png)
+      })
+      assert.deepStrictEqual(Buffer.from(yield* files.readFile(`${root}/${asset.file_path}`)), png)
+      assert.deepStrictEqual(yield* files.readDirectory(`${root}/incoming`), [])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  })
+
+  it.live("are cleared of what a process that died left on its way, and of nothing else", () =>
+    Effect.gen(function* () {
+      const files = yield* FileSystem.FileSystem
+      const root = yield* files.makeTempDirectoryScoped({ prefix: "muster-assets-" })
+      const incoming = `${root}/incoming`
+      yield* files.makeDirectory(incoming)
+      const name = () => `.${globalThis.crypto.randomUUID()}.part`
+      const [lost, second, young] = [name(), `${name()}-${globalThis.crypto.randomUUID()}`, name()]
+      const longAgo = new Date(Date.now() - 7 * 3_600_000)
+      for (const one of [lost, second, young, "mine.txt"]) {
+        yield* files.writeFileString(`${incoming}/${one}`, "half")
+        if (one !== young) yield* files.utimes(`${incoming}/${one}`, longAgo, longAgo)
+      }
+      yield* Effect.gen(function* () {
+        yield* AssetStore
+        yield* files.readDirectory(incoming).pipe(
+          Effect.filterOrFail((names) => names.length === 2),
+          Effect.retry({ schedule: Schedule.spaced("5 millis") }),
+          Effect.timeout("10 seconds")
+        )
+        assert.sameMembers(yield* files.readDirectory(incoming), [young, "mine.txt"])
       }).pipe(Effect.provide(FolderAssetStore.layer(root)))
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )

@@ -1,4 +1,4 @@
-import { nominalGigabytes } from "@muster/connectors/comfyui/ComfyOffer"
+import { nominalGigabytes } from "@muster/connectors/GpuMemory"
 import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
@@ -90,18 +90,31 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       const workflow = { 1: { class_type: "LoadImage", inputs: { image: "photo" } } }
       const kind = (inputs: unknown) =>
         Effect.map(Effect.flip(run({ workflow, inputs })), (failure) => `${failure.kind}: ${failure.message}`)
-      assert.match(yield* kind({ photo: { asset: "missing.png" } }), /^InvalidPayload: input photo: there is no asset/)
-      assert.match(yield* kind({ photo: "data:," }), /^InvalidPayload: input photo is empty/)
-      assert.match(yield* kind({ photo: "/etc/passwd" }), /^InvalidPayload: .*\["photo"\]/s)
+      assert.match(yield* kind({ photo: { asset: "missing.png" } }), /^InvalidPayload: inputs.photo: there is no asset/)
+      assert.match(yield* kind({ photo: "data:," }), /^InvalidPayload: inputs.photo: the file is empty/)
+      assert.match(yield* kind({ photo: "/etc/passwd" }), /^InvalidPayload: .*photo/s)
       assert.match(yield* kind({ photo: { asset: "../secret" } }), /^InvalidPayload: /)
-      assert.match(yield* kind({ photo: "data:,x", other: "data:,y" }), /^InvalidPayload: no value in the workflow/)
+      assert.match(yield* kind({ photo: "data:,x", other: "data:,y" }), /^InvalidPayload: .*no value in the workflow/s)
       const large = `data:image/png;base64,${Buffer.alloc(1_100_000).toString("base64")}`
       assert.match(yield* kind({ photo: large }), /^InvalidPayload: the data URL is larger/)
       assert.deepStrictEqual([double.posted.length, double.inputs.size], [0, 0])
     })
   )
 
-  live("an asset that was uploaded to Muster can be an input", () =>
+  live("a workflow as the editor saves it is told from one that was exported for the API", () =>
+    Effect.gen(function* () {
+      const { run } = yield* ready()
+      const saved = { nodes: [{ id: 1, type: "SaveImage" }], links: [], version: 0.4 }
+      const { kind, message } = yield* Effect.flip(run({ workflow: saved }))
+      assert.strictEqual(kind, "InvalidPayload")
+      assert.include(message, "export it for the API")
+      // An id of a node may be any text.
+      const graph = { nodes: graphOf(version, "01-simple")["1"] }
+      assert.notInclude((yield* Effect.flip(run({ workflow: graph }))).message, "export it")
+    })
+  )
+
+  live("an asset that was uploaded to Muster, or that a job made, can be an input", () =>
     Effect.gen(function* () {
       const { double, run } = yield* ready()
       const real = Buffer.alloc(double.realImage)
@@ -110,6 +123,11 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       const asset = yield* Effect.orDie(store.saveInput({ type: "image", content: Stream.make(real) }))
       const workflow = JSON.parse(JSON.stringify(graphOf(version, "12-loadimage", 3)).replace("real.png", "photo"))
       assert.strictEqual((yield* run({ workflow, inputs: { photo: { asset: asset.file_name } } })).assets.length, 1)
+      const job = jobOf({})
+      const made = yield* Effect.orDie(store.save({ job, type: "image", content: Stream.make(real) }))
+      const inputs = { photo: { asset: made.file_name, job_id: job.id } }
+      assert.strictEqual((yield* run({ workflow, inputs })).assets.length, 1)
+      assert.strictEqual(double.inputs.size, 1)
     })
   )
 
@@ -125,7 +143,7 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
 
   live("a server that answers and runs nothing is not healthy, and its job goes elsewhere", () =>
     Effect.gen(function* () {
-      const { double, running, start } = yield* ready()
+      const { double, running, start } = yield* ready({ COMFYUI_STALLED_SECONDS: "0.5" })
       double.killWorker()
       yield* running.health
       const failure = yield* Effect.flip(start(jobOf(graph("01-simple"))))
@@ -136,10 +154,8 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       // Nothing more is sent to it until it was away.
       assert.include((yield* Effect.flip(start(jobOf(graph("01-simple"))))).message, "runs nothing")
       assert.strictEqual(double.posted.length, 1)
-      const back = yield* Effect.forkChild(double.restart(200))
       const away = Effect.filterOrFail(Effect.flip(running.health), ({ message }) => !message.includes("runs nothing"))
-      yield* Effect.orDie(Effect.retry(away, { times: 100, schedule: Schedule.spaced("10 millis") }))
-      yield* Fiber.join(back)
+      yield* double.restart(Effect.orDie(Effect.retry(away, Schedule.spaced("10 millis"))))
       yield* running.health
     })
   )
@@ -207,6 +223,83 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
         { answer: (path) => ({ delay_ms: 0, ...(path === "/prompt" ? { breaks: "before" } : {}) }) }
       )
       assert.strictEqual((yield* Effect.flip(unheeded.run(graph("01-simple")))).kind, "ServiceUnavailable")
+    })
+  )
+
+  live("a prompt of whose answer only the half came is looked for, and followed", () =>
+    Effect.gen(function* () {
+      const { double, run } = yield* ready(
+        {},
+        { answer: (path) => ({ delay_ms: 0, ...(path === "/prompt" ? { breaks: "within" } : {}) }) }
+      )
+      assert.strictEqual((yield* run(graph("01-simple"))).assets.length, 1)
+      assert.strictEqual(double.posted.length, 1)
+    })
+  )
+
+  live("an answer that makes no sense while it runs does not end it", () =>
+    Effect.gen(function* () {
+      let isSent = false
+      let strange = 0
+      const { double, run } = yield* ready(
+        { COMFYUI_SILENCE_SECONDS: "0.05" },
+        {
+          message: () => [],
+          answer: (path) => {
+            const isStrange = path === "/queue" && isSent && strange < 3
+            if (isStrange) strange++
+            isSent ||= path === "/prompt"
+            return { delay_ms: 0, ...(isStrange ? { breaks: "html" } : {}) }
+          }
+        }
+      )
+      assert.strictEqual((yield* run(graph("04-progress"))).assets.length, 1)
+      assert.deepStrictEqual([strange, double.posted.length], [3, 1])
+    })
+  )
+
+  live("a prompt that is not wanted any more is stopped, although the first tries to say so fail", () =>
+    Effect.gen(function* () {
+      let isStopping = false
+      let failures = 0
+      const { double, start } = yield* ready(
+        {},
+        {
+          answer: (path) => {
+            const fails = (path === "/interrupt" || path === "/queue") && isStopping && failures < 2
+            if (fails) failures++
+            return { delay_ms: 0, ...(fails ? { breaks: "before" } : {}) }
+          }
+        }
+      )
+      const fiber = yield* Effect.forkChild(start(jobOf(graph("16-interrupt"))))
+      yield* eventually("it runs", () => double.queue().running !== undefined)
+      isStopping = true
+      yield* Fiber.interrupt(fiber)
+      assert.isAbove(failures, 0)
+      yield* eventually("it is stopped", () => double.running() === 0)
+    })
+  )
+
+  live("a job that is not wanted any more while its earlier prompt is looked for leaves none behind", () =>
+    Effect.gen(function* () {
+      let isLooking = false
+      const { double, start } = yield* ready(
+        {},
+        { answer: (path) => ({ delay_ms: isLooking && path.startsWith("/history") ? 500 : 0 }) }
+      )
+      const job = jobOf(graph("16-interrupt"))
+      // Dies without a word: nothing is stopped at the server.
+      const dead = yield* Effect.forkDetach(start(job))
+      yield* eventually("it runs", () => double.queue().running !== undefined)
+      const before = double.requests.length
+      isLooking = true
+      const fiber = yield* Effect.forkChild(start({ ...job, attempt: 2 }))
+      yield* eventually("it looks", () => double.requests.slice(before).some((path) => path.includes("/history")))
+      yield* Fiber.interrupt(fiber)
+      yield* eventually("it is stopped", () => double.running() === 0)
+      assert.strictEqual(double.posted.length, 1)
+      yield* Fiber.interrupt(dead)
     })
   )
 

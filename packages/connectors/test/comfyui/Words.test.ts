@@ -1,9 +1,15 @@
 import * as ComfyFailure from "@muster/connectors/comfyui/ComfyFailure"
 import { ofBinary } from "@muster/connectors/comfyui/ComfyMessages"
+import * as ComfyServer from "@muster/connectors/comfyui/ComfyServer"
 import * as GraphProgress from "@muster/connectors/comfyui/GraphProgress"
 import * as PromptId from "@muster/connectors/comfyui/PromptId"
+import * as PromptOutputs from "@muster/connectors/comfyui/PromptOutputs"
 import { JobId } from "@muster/core/job/Job"
 import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { services } from "../ConnectorSuite.ts"
+
+const jobId = JobId.make("job-1")
 
 describe("ComfyFailure", () => {
   it.each([
@@ -35,7 +41,7 @@ describe("ComfyFailure", () => {
 })
 
 describe("PromptId", () => {
-  const job = { id: JobId.make("job-1"), attempt: 3, payload: { workflow: { 1: {}, a: { x: 1, y: 2 } } } }
+  const job = { id: jobId, attempt: 3, payload: { workflow: { 1: {}, a: { x: 1, y: 2 } } } }
 
   it("is a UUID made of job and attempt, whatever order its keys have", () => {
     assert.match(PromptId.ofAttempt(job, 1), /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
@@ -52,6 +58,30 @@ describe("PromptId", () => {
     )
     assert.strictEqual(PromptId.ofAttempts({ ...job, attempt: 1_000 }).length, 10)
   })
+})
+
+describe("PromptOutputs", () => {
+  it.live("says how much it left out", () =>
+    Effect.gen(function* () {
+      const server = yield* ComfyServer.make({
+        url: "http://127.0.0.1:1",
+        headers: {},
+        timeout: Duration.seconds(1),
+        maxRetries: 0
+      })
+      const images = Array.from({ length: 10_003 }, (_, nth) => ({ filename: `${nth}.png`, type: "output" }))
+      const saved = yield* PromptOutputs.save({
+        server,
+        job: { id: jobId, attempt: 1 },
+        workflow: {},
+        outputs: { 1: { images, text: Array.from({ length: 1_002 }, () => "a text") } },
+        save: false,
+        temporary: undefined,
+        report: () => Effect.void
+      })
+      assert.deepStrictEqual([saved.outputs.length, saved.left_out], [11_000, 5])
+    }).pipe(Effect.provide(services))
+  )
 })
 
 describe("GraphProgress", () => {

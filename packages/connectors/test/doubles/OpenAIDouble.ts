@@ -114,6 +114,8 @@ export const openAIDouble = (key: string) =>
         for (const content of words) say({ content })
         say({}, "stop")
       }
+      if (prompt.includes("cut at the end")) return setTimeout(() => response.destroy(), 50)
+      if (prompt.includes("quiet at the end")) return stays(response)
       if (stream_options?.include_usage) event(response, { ...base, choices: [], usage: chatUsage })
       response.end("data: [DONE]\n\n")
     }
@@ -131,7 +133,7 @@ export const openAIDouble = (key: string) =>
         metadata: request.metadata ?? {},
         output: status !== "completed" ? [] : tool ? [{ ...drawing, revised_prompt: "as it was drawn" }] : [message],
         error: status === "failed" ? { code, message: "it went wrong" } : null,
-        usage: status === "completed" ? usage : null
+        usage: status === "completed" || status === "failed" ? usage : null
       }
     }
 
@@ -175,6 +177,7 @@ export const openAIDouble = (key: string) =>
         event(response, { type: "image_generation.partial_image", b64_json: image, partial_image_index })
       }
       event(response, { type: "image_generation.completed", b64_json: image, usage })
+      if (prompt.includes("cut at the end")) return setTimeout(() => response.destroy(), 50)
       response.end()
     }
 

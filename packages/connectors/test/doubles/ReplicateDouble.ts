@@ -1,6 +1,6 @@
 /**
  * Replicate as its public API description has it: predictions that are created, read and cancelled. Written from that
- * description, not from recorded traffic. The input decides what becomes of a prediction: `{looks}` questions until it
+ * description, not from recorded traffic. Files are uploaded beside them. The input decides what becomes of a prediction: `{looks}` questions until it
  * is done, `{output}` what it answers, `{fail}` with what it fails, `{endless}`.
  */
 import { Effect } from "effect"
@@ -17,6 +17,7 @@ export const replicateDouble = (token: string) =>
   Effect.gen(function* () {
     const predictions = new Map<string, Prediction>()
     const created: Array<{ readonly path: string; readonly body: unknown }> = []
+    const uploaded: Array<Buffer> = []
 
     const shown = ({ asked, id, input, status }: Prediction) => ({
       id,
@@ -37,7 +38,7 @@ export const replicateDouble = (token: string) =>
       prediction.status = prediction.input.fail === undefined ? "succeeded" : "failed"
     }
 
-    const server = yield* hurtableServer((request, response, body) => {
+    const server = yield* hurtableServer((request, response, body, raw) => {
       const path = request.url ?? ""
       if (request.headers.authorization !== `Bearer ${token}`) return json(response, 401, { title: "Unauthenticated" })
       if (path === "/account") return json(response, 200, { type: "user", username: "somebody" })
@@ -53,6 +54,10 @@ export const replicateDouble = (token: string) =>
         predictions.set(prediction.id, prediction)
         return json(response, 201, shown(prediction))
       }
+      if (request.method === "POST" && path === "/files") {
+        uploaded.push(raw)
+        return json(response, 201, { id: "f1", urls: { get: `https://files.example.org/f${uploaded.length}` } })
+      }
       const [, id = "", cancel] = /^\/predictions\/(\w+)(\/cancel)?$/.exec(path) ?? []
       const prediction = predictions.get(id)
       if (prediction === undefined) return json(response, 404, { detail: "no such prediction" })
@@ -62,5 +67,6 @@ export const replicateDouble = (token: string) =>
     })
     const running = () =>
       [...predictions.values()].filter(({ status }) => status === "starting" || status === "processing").length
-    return { ...server, created, running }
+    const looks = () => [...predictions.values()].reduce((sum, { asked }) => sum + asked, 0)
+    return { ...server, created, uploaded, looks, running }
   })

@@ -56,5 +56,6 @@ export const runPodDouble = (key: string) =>
     })
     const running = () =>
       [...runs.values()].filter(({ status }) => status === "IN_QUEUE" || status === "IN_PROGRESS").length
-    return { ...server, created, running }
+    const looks = () => [...runs.values()].reduce((sum, { asked }) => sum + asked, 0)
+    return { ...server, created, looks, running }
   })

@@ -25,6 +25,14 @@ interface Work {
 
 const stepEvery = 10
 
+const others = (id: string, steps: number): Work => ({
+  id,
+  mode: "txt2img",
+  request: { steps },
+  response: undefined,
+  step: 0
+})
+
 /** `tellsTasks`: whether it is a build that knows tasks by their ids. */
 export const webUiDouble = (options: { readonly tellsTasks: boolean; readonly auth?: string }) =>
   Effect.gen(function* () {
@@ -34,6 +42,7 @@ export const webUiDouble = (options: { readonly tellsTasks: boolean; readonly au
     const interrupted: Array<string> = []
     let begun = 0
     let isInterrupted = false
+    let overtaking: Work | undefined
 
     const total = (work: Work) => work.request.steps ?? 5
 
@@ -101,6 +110,8 @@ export const webUiDouble = (options: { readonly tellsTasks: boolean; readonly au
             return json(response, 422, { detail: [{ loc: ["body", "sampler_name"], msg: "no sampler", type: "x" }] })
           }
           asked.push({ mode, request: wanted })
+          if (overtaking !== undefined) line.push(overtaking)
+          overtaking = undefined
           line.push({ id: wanted.force_task_id ?? "", mode, request: wanted, response, step: 0 })
           return
         }
@@ -141,7 +152,11 @@ export const webUiDouble = (options: { readonly tellsTasks: boolean; readonly au
       interrupted,
       running: () => line.length,
       /** Somebody else uses it for so many steps. */
-      busy: (id: string, steps: number) =>
-        void line.push({ id, mode: "txt2img", request: { steps }, response: undefined, step: 0 })
+      busy: (id: string, steps: number) => void line.push(others(id, steps)),
+      /** Somebody else comes a moment before the next request, and stays until `leave`. */
+      overtake: (id: string) => void (overtaking = others(id, Infinity)),
+      leave: () => {
+        if (line[0] !== undefined) end(line[0])
+      }
     }
   })

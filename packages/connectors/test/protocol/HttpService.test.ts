@@ -1,12 +1,13 @@
+import * as HttpFailure from "@muster/connectors/protocol/HttpFailure"
 import * as HttpService from "@muster/connectors/protocol/HttpService"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Schema } from "effect"
+import { DateTime, Deferred, Duration, Effect, Schema } from "effect"
 import { FetchHttpClient, HttpClientRequest } from "effect/http"
 import type { RequestListener } from "node:http"
 import { localService } from "./LocalService.ts"
 
 const Answer = Schema.Struct({ ok: Schema.Boolean })
-const settings = { name: "the service", timeout: Duration.seconds(5), maxRetries: 2 }
+const settings = { name: "the service", timeout: Duration.seconds(60), maxRetries: 2 }
 
 const test = (
   name: string,
@@ -84,6 +85,20 @@ describe("a service by HTTP", () => {
       })
   )
 
+  it.each([
+    ["17", 17],
+    [" 0 ", 0],
+    ["99999999", 86_400],
+    ["Sun, 22 Nov 2026 10:00:30 GMT", 30],
+    ["Sun, 22 Nov 2026 09:00:00 GMT", 0],
+    ["Sun, 22 Nov 2099 10:00:00 GMT", 86_400],
+    ["soon", undefined],
+    [undefined, undefined]
+  ])("Retry-After: %s is %s seconds", (header, seconds) => {
+    const after = HttpFailure.retryAfter(header, DateTime.makeUnsafe("2026-11-22T10:00:00Z"))
+    assert.strictEqual(after === undefined ? undefined : Duration.toSeconds(after), seconds)
+  })
+
   test(
     "a page of a proxy is not repeated",
     (_, response) => response.writeHead(502, { "content-type": "text/html" }).end("<html><h1>Bad gateway</h1></html>"),
@@ -123,7 +138,10 @@ describe("a service by HTTP", () => {
     (url, service) =>
       Effect.gen(function* () {
         const failure = yield* Effect.flip(service.json(post(url), Answer))
-        assert.deepStrictEqual([failure.kind, failure.message], ["ProtocolError", "the service broke its answer off"])
+        assert.deepStrictEqual(
+          [failure.kind, failure.message],
+          ["ServiceUnavailable", "the service broke its answer off"]
+        )
       })
   )
 
@@ -140,9 +158,12 @@ describe("a service by HTTP", () => {
     (url, service) =>
       Effect.gen(function* () {
         const failure = yield* Effect.flip(service.bytes(get(url)))
-        assert.match(failure.message, /more than 1000000 bytes/)
+        assert.deepStrictEqual(
+          [failure.kind, failure.message],
+          ["InvalidPayload", "the service answered more than 1000000 bytes"]
+        )
       }),
-    { maxAnswerBytes: 1_000_000 }
+    { maxAnswerBytes: 1_000_000, tooLong: "InvalidPayload" }
   )
 
   test(
@@ -154,6 +175,22 @@ describe("a service by HTTP", () => {
         assert.deepStrictEqual([failure.kind, failure.message], ["Timeout", "the service did not answer within 50ms"])
       }),
     { timeout: Duration.millis(50) }
+  )
+
+  it.live("an answer that was opened and is not read ends with its scope", () =>
+    Effect.gen(function* () {
+      const closed = yield* Deferred.make<void>()
+      const { url } = yield* localService((_, response) => {
+        response.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
+        response.writeHead(200).write("a beginning")
+      })
+      const service = yield* HttpService.make(settings)
+      yield* Effect.scoped(service.open(get(url)))
+      yield* Effect.timeoutOrElse(Deferred.await(closed), {
+        duration: "60 seconds",
+        orElse: () => Effect.die(new Error("the connection stays open"))
+      })
+    }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer))
   )
 
   it.live("that refuses the connection is away, and its credentials stay secret", () =>

@@ -1,7 +1,7 @@
-import { submitAndPoll, untilDone } from "@muster/connectors/protocol/Polling"
+import { untilDone } from "@muster/connectors/protocol/Polling"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Option } from "effect"
+import { Duration, Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
 
 const work = (doneAfter: number, tries?: number) => {
@@ -52,7 +52,7 @@ describe("polling", () => {
       assert.strictEqual(seen.cancelled, 1)
       let cancelled = 0
       const failing = untilDone({
-        ask: Effect.fail(new ConnectorFailure({ kind: "ProtocolError", message: "no" })),
+        ask: Effect.fail(new ConnectorFailure({ kind: "Unauthorized", message: "no" })),
         every: Duration.seconds(1),
         cancel: Effect.sync(() => void cancelled++),
         what: "the work"
@@ -62,9 +62,34 @@ describe("polling", () => {
     })
   )
 
-  it.effect("asks on while the service is away, for five minutes", () =>
+  it.effect("cancels again when that fails in a way that may pass, and only then", () =>
     Effect.gen(function* () {
-      const away = new ConnectorFailure({ kind: "ServiceUnavailable", message: "away" })
+      for (const [kind, expected] of [
+        ["ServiceUnavailable", 3],
+        ["InvalidPayload", 1]
+      ] as const) {
+        let told = 0
+        const poll = untilDone({
+          ask: Effect.succeedNone,
+          every: Duration.seconds(1),
+          cancel: Effect.suspend(() =>
+            ++told < 3 ? Effect.fail(new ConnectorFailure({ kind, message: "not now" })) : Effect.void
+          ),
+          what: "the work"
+        })
+        const fiber = yield* Effect.forkChild(poll)
+        yield* TestClock.adjust("1 second")
+        const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber))
+        yield* TestClock.adjust("5 seconds")
+        yield* Fiber.join(stopping)
+        assert.strictEqual(told, expected, kind)
+      }
+    })
+  )
+
+  it.effect.each(["ServiceUnavailable", "ProtocolError"] as const)("asks on for five minutes: %s", (kind) =>
+    Effect.gen(function* () {
+      const away = new ConnectorFailure({ kind, message: "away" })
       let asked = 0
       let back = false
       const poll = untilDone({
@@ -101,27 +126,6 @@ describe("polling", () => {
       })
       assert.strictEqual(yield* Effect.flip(poll), bad)
       assert.strictEqual(cancelled, 0)
-    })
-  )
-
-  it.effect("work whose submit was answered in the moment of an interruption is cancelled", () =>
-    Effect.gen(function* () {
-      const cancelled: Array<string> = []
-      const answered = yield* Deferred.make<string>()
-      const work = submitAndPoll(Deferred.await(answered), (id, restore) =>
-        untilDone({
-          ask: Effect.succeedNone,
-          every: Duration.seconds(1),
-          cancel: Effect.sync(() => void cancelled.push(id)),
-          what: "the work",
-          restore
-        })
-      )
-      const fiber = yield* Effect.forkChild(work, { startImmediately: true })
-      const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
-      yield* Deferred.succeed(answered, "w-1")
-      yield* Fiber.join(stopping)
-      assert.deepStrictEqual(cancelled, ["w-1"])
     })
   )
 

@@ -14,7 +14,9 @@ export class AssetFailed extends Schema.TaggedError<AssetFailed>("@muster/core/c
   "AssetFailed",
   {
     detail: Schema.String,
-    cause: Schema.Defect()
+    cause: Schema.Defect(),
+    /** The place refuses us, or is not there: waiting heals nothing. */
+    refused: Schema.optionalKey(Schema.Boolean)
   }
 ) {
   override get message() {
@@ -56,7 +58,16 @@ export class AssetStore extends Context.Service<
     /** Such an input by its file name. */
     readonly openInput: (file_name: string) => Effect.Effect<Option.Option<StoredAsset>, AssetFailed>
 
-    /** Fails when nothing could be kept now. */
+    /**
+     * Keeps a short word about a job beside its assets, in the place of the one before it: what the next attempt has to
+     * know, on whatever worker it runs. `name` is of lower-case letters, digits and dashes.
+     */
+    readonly note: (job: JobId, name: string, words: string) => Effect.Effect<void, AssetFailed>
+
+    /** Such a word; none when there is none. */
+    readonly noted: (job: JobId, name: string) => Effect.Effect<Option.Option<string>, AssetFailed>
+
+    /** Fails when nothing could be kept now; with `refused` when somebody has to do something about it. */
     readonly ping: Effect.Effect<void, AssetFailed>
   }
 >()("@muster/core/connector/AssetStore") {}

@@ -39,7 +39,7 @@ export interface RunningConnector {
   ) => Effect.Effect<unknown, ConnectorFailure>
   /** How many jobs it may run at once, whatever the capacity of the worker. */
   readonly max_concurrent_jobs?: number | undefined
-  /** What the service has, as it says itself; asked when it becomes healthy. */
+  /** What the service has, as it says itself; asked when it becomes healthy, and every five minutes while it is. */
   readonly offer?: Effect.Effect<Offer, ConnectorFailure> | undefined
 }
 

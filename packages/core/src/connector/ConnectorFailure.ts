@@ -46,6 +46,9 @@ const policy: Record<
 
 const firstDelay = Duration.seconds(1)
 const longestDelay = Duration.minutes(5)
+/** A service may ask for no pause, which would be a loop without end, or for one that nobody meant. */
+const shortestAsked = Duration.millis(500)
+const longestAsked = Duration.days(1)
 
 /** What is to become of a job whose attempt failed. */
 export type AfterFailure =
@@ -60,7 +63,7 @@ export type AfterFailure =
 /**
  * Decides it from the failure, the attempts and retries of the job, and a `jitter` in [0, 1). The delay doubles with
  * each attempt, whether or not it uses a retry, and is spread over its upper half, so that a fleet whose service was
- * away does not come back in one wave; a service that names a delay is given it.
+ * away does not come back in one wave; a service that names a delay within reason is given it.
  */
 export const afterFailure = (
   failure: { readonly kind: FailureKind; readonly retry_after_ms?: number },
@@ -70,7 +73,9 @@ export const afterFailure = (
   const { elsewhere = false, retried, usesRetry } = policy[failure.kind]
   if (!retried || (usesRetry && job.retry_count >= job.max_retries)) return { _tag: "GiveUp" }
   if (failure.retry_after_ms !== undefined) {
-    return { _tag: "Retry", delay: Duration.millis(Math.max(0, failure.retry_after_ms)), usesRetry, elsewhere }
+    const asked = Duration.millis(failure.retry_after_ms)
+    const delay = Duration.clamp(asked, { minimum: shortestAsked, maximum: longestAsked })
+    return { _tag: "Retry", delay, usesRetry, elsewhere }
   }
   const backoff = Math.min(
     Duration.toMillis(firstDelay) * 2 ** Math.max(0, job.attempt - 1),

@@ -73,8 +73,11 @@ const registryAnswers = (overview: Overview["Service"]): Check["run"] =>
         )
       if (status.active === 0 && status.offline > 0)
         return Finding.error(detail, "see why they are silent: muster workers list --status offline")
-      if (status.offline > 0) return Finding.warning(detail, "see which: muster workers list --status offline")
-      return unhealthy > 0 ? Finding.warning(detail, "see which: muster workers list") : Finding.ok(detail)
+      const fixes = [
+        ...(status.offline > 0 ? ["see who is offline: muster workers list --status offline"] : []),
+        ...(unhealthy > 0 ? ["see whose: muster workers list, and why: muster workers show ID"] : [])
+      ]
+      return fixes.length > 0 ? Finding.warning(detail, fixes.join("; ")) : Finding.ok(detail)
     }),
     Effect.catch(({ detail, unavailable }) =>
       Effect.succeed(

@@ -54,7 +54,7 @@ const workersByStatus = gauge("muster_workers", "Registered workers by status")
 const workersByStanding = gauge("muster_workers_standing", "Registered workers by what an operator asked of them")
 const unhealthyWorkers = gauge(
   "muster_workers_unhealthy",
-  "Registered workers that cannot run some of their job types now"
+  "Registered workers that are not offline and cannot run some of their job types now"
 )
 
 const feedLag = gauge(

@@ -34,6 +34,7 @@ const areas = [
   "postgres",
   "redis",
   "queue",
+  "assets",
   "workers",
   "webhooks"
 ]

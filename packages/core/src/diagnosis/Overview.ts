@@ -93,7 +93,7 @@ const shared = <A, E>(
 export interface WorkerCounts {
   readonly status: Readonly<Record<WorkerStatus, number>>
   readonly standing: Readonly<Record<WorkerStanding, number>>
-  /** Workers some of whose job types cannot be run now. */
+  /** Workers that are not offline and cannot run some of their job types now. */
   readonly unhealthy: number
 }
 
@@ -148,7 +148,8 @@ const countWorkers = Effect.gen(function* () {
     if (group.status === "gone") continue
     status[group.status] += group.workers
     standing[group.standing] += group.workers
-    if (group.unhealthy_job_types.length > 0) unhealthy += group.workers
+    // What a worker that is offline said last of its services is no news of them.
+    if (group.unhealthy_job_types.length > 0 && group.status !== "offline") unhealthy += group.workers
   }
   return { status, standing, unhealthy }
 })

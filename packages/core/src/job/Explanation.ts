@@ -229,15 +229,17 @@ export const explainWaiting = (options: {
   readonly now: DateTime.Utc
   /** Workers answered, at most. */
   readonly limit: number
+  /** Worker types that accept the job type by the mapping of this process. */
+  readonly startable?: ReadonlyArray<string>
 }): Explanation => {
-  const { glimpses, holds, job, limit, now, place, sight } = options
+  const { glimpses, holds, job, limit, now, place, sight, startable = [] } = options
   const { judged } = sight
   const seen = seenOf(judged, glimpses, holds)
   const open = seen.filter((one) => one.judged.standing === "open")
   const matching = countAll(judged, open)
   const verdict = verdictOf(job, place, matching, open)
   const reason = verdict === "later" ? laterReason(job, place, now) : null
-  const about = { job, place, judged, seen, matching, verdict, reason, now, free: open.filter(hasRoom) }
+  const about = { job, place, judged, seen, matching, verdict, reason, now, startable, free: open.filter(hasRoom) }
   const workers = seen.slice(0, limit).map(explained)
   const known = judged.reduce((sum, { group }) => sum + group.workers, 0)
   return {

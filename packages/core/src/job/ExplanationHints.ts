@@ -19,6 +19,8 @@ export interface About {
   readonly reason: LaterReason | null
   /** Workers that match and have room. */
   readonly free: ReadonlyArray<Seen>
+  /** Worker types that accept the job type by the mapping of this process: they could be started. */
+  readonly startable: ReadonlyArray<string>
   readonly now: DateTime.Utc
 }
 
@@ -212,6 +214,11 @@ export const groupsToTell = (job: Job, judged: ReadonlyArray<Judged>): ReadonlyA
 const typeHints = (about: About): ReadonlyArray<string> => {
   const type = about.job.service_required
   const groups = registered(about.judged)
+  const [first, ...others] = about.startable
+  if (first !== undefined) {
+    const or = others.length === 0 ? "" : ` (or ${listed(others, 5)})`
+    return [`no worker that is registered accepts ${quoted(type)}; start one that does: CONNECTORS=${first}${or}`]
+  }
   if (groups.length === 0) return ["no worker is registered: start one, or see why none could register"]
   const internal = internalUse(type, groups)
   if (internal !== undefined) {
@@ -231,10 +238,10 @@ const typeHints = (about: About): ReadonlyArray<string> => {
         : `no worker accepts ${quoted(type)}; job types that are accepted: ${listed(types.map(quoted), 10)}`
     ]
   }
-  const others = meant.slice(1).map((one) => quoted(one.type))
+  const also = meant.slice(1).map((one) => quoted(one.type))
   return [
     `no worker accepts ${quoted(type)}; did you mean ${quoted(likeliest.type)}, accepted by ${nameOf(about, likeliest.group)}` +
-      `${others.length === 0 ? "" : `, or ${others.join(" or ")}`}?`,
+      `${also.length === 0 ? "" : `, or ${also.join(" or ")}`}?`,
     `if ${quoted(type)} is right, ${nameOf(about, likeliest.group)} may list the name of an internal service among its job types: ` +
       "correct its service mapping"
   ]

@@ -1,5 +1,7 @@
 /** Explaining a job: asks the queue where it stands, and the registry who could run it. */
 import { DateTime, Duration, Effect, Option } from "effect"
+import { KnownMapping } from "../mapping/KnownMapping.ts"
+import { routesOf } from "../mapping/Routing.ts"
 import { WorkerRepository } from "../worker/internal/WorkerRepository.ts"
 import type { WorkerStatus } from "../worker/Worker.ts"
 import * as Explanation from "./Explanation.ts"
@@ -17,6 +19,16 @@ const look = Effect.fnUntraced(function* (job: Job, fresh: boolean, limit: numbe
   return Explanation.sight(job, groups, limit)
 })
 
+/** Which worker types of the mapping accept its job type; a process without a mapping knows none. */
+const startableFor = ({ service_required }: Job) =>
+  Effect.map(KnownMapping, (known) =>
+    known === null
+      ? []
+      : Object.keys(known.mapping.workers).filter((worker) =>
+          routesOf(known.mapping, worker).some(({ job_type }) => job_type === service_required)
+        )
+  )
+
 const explainWaiting = Effect.fnUntraced(function* (job: Job, place: Place, known: Explanation.Sight, limit: number) {
   const workers = yield* WorkerRepository
   const queue = yield* JobQueue
@@ -26,7 +38,8 @@ const explainWaiting = Effect.fnUntraced(function* (job: Job, place: Place, know
   const ids = Explanation.mayBeFree(sight, glimpses)
   const held = ids.length === 0 ? new Map() : yield* queue.heldBy(ids)
   const holds = new Map(ids.map((id) => [id, held.get(id)?.length ?? 0]))
-  return Explanation.explainWaiting({ job, place, sight, glimpses, holds, now: yield* DateTime.now, limit })
+  const startable = yield* startableFor(job)
+  return Explanation.explainWaiting({ job, place, sight, glimpses, holds, now: yield* DateTime.now, limit, startable })
 })
 
 /** How long to wait for the registry where the answer is one without it. */

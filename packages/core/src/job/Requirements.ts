@@ -4,6 +4,7 @@
  */
 import { Effect, Schema, SchemaIssue } from "effect"
 import { Name } from "../Identifier.ts"
+import * as SchemaIssues from "../SchemaIssues.ts"
 import { atMost, Hardware, label, modelName } from "../worker/Worker.ts"
 
 /**
@@ -39,26 +40,10 @@ const formless = new SchemaIssue.InvalidValue({
   expected: `a value, a list of values, a range such as {"gte": 24}, or {"not": value}`
 })
 
-/** Whether the keys are those of the form, so that what is wrong is worth telling. */
-const hasTheKeys = (issue: SchemaIssue.Issue): boolean => {
-  switch (issue._tag) {
-    case "MissingKey":
-    case "UnexpectedKey":
-      return false
-    case "Pointer":
-    case "Filter":
-      return hasTheKeys(issue.issue)
-    case "Composite":
-      return issue.issues.every(hasTheKeys)
-    default:
-      return true
-  }
-}
-
 /** A union says what is wrong with each of its members; this says what is wrong with the one that was meant. */
 const ofTheFormMeant = (issue: SchemaIssue.Issue): SchemaIssue.Issue => {
   if (issue._tag !== "AnyOf") return issue
-  const [meant, ...others] = issue.issues.filter(hasTheKeys)
+  const [meant, ...others] = SchemaIssues.ofTheFormsMeant(issue)
   return meant !== undefined && others.length === 0 ? meant : formless
 }
 

@@ -2,20 +2,16 @@
  * Whether the parts of a mapping fit together: every problem at once, so that a wrong one is repaired in one go and
  * before any job waits for it. Sources: design, section 7; document 001 for what goes wrong.
  */
-import { didYouMean, unlikeness } from "../DidYouMean.ts"
+import { meant, unlikeness } from "../DidYouMean.ts"
+import { pathText } from "../SchemaIssues.ts"
 import * as Finding from "./Finding.ts"
 import * as MappingFile from "./MappingFile.ts"
 import { type Route, routesOf, serviceOf } from "./Routing.ts"
 import { buildStages, type ServiceMapping } from "./ServiceMapping.ts"
-import { expand } from "./Template.ts"
+import { expand, isMalformed } from "./Template.ts"
 import { Result } from "effect"
 
 type Findings = ReadonlyArray<Finding.Finding>
-
-const meant = (written: string, known: Iterable<string>): string => {
-  const [guess] = didYouMean(written, known)
-  return guess === undefined ? "" : `; did you mean ${guess}?`
-}
 
 /** What is alike but for how it is written, or for a slip. */
 const alike = 0.2
@@ -63,7 +59,7 @@ const mappedTwice = (worker: string, routes: ReadonlyArray<Route>): Findings => 
     return [
       Finding.error(
         route.path,
-        `${route.job_type} is mapped twice within ${worker}, the first time at ${Finding.pathText(before.path)}`
+        `${route.job_type} is mapped twice within ${worker}, the first time at ${pathText(before.path)}`
       )
     ]
   })
@@ -184,14 +180,14 @@ const checkPorts = ({ mapping }: Known): Findings => {
         return [Finding.error(path, `${written} is no port: a whole number from 1 to 65535`)]
       }
       const before = first.get(port)
-      first.set(port, before ?? Finding.pathText(path))
+      first.set(port, before ?? pathText(path))
       return before === undefined ? [] : [Finding.error(path, `port ${port} is taken by ${before}`)]
     })
   )
 }
 
 const checkService = (known: Known, service: string): Findings => {
-  const { build_stage } = known.mapping.services[service] ?? {}
+  const { build_stage, type } = known.mapping.services[service] ?? {}
   const used = Object.values(known.mapping.workers).some(({ services }) => services.includes(service))
   const stages: ReadonlyArray<string> = buildStages
   return [
@@ -205,6 +201,7 @@ const checkService = (known: Known, service: string): Findings => {
           )
         ]),
     ...unreachedTypes(known, service),
+    ...(type === undefined ? [Finding.warning(["services", service], "says no type: internal, or external")] : []),
     ...(used ? [] : [Finding.warning(["services", service], "no worker type uses it")])
   ]
 }
@@ -217,6 +214,20 @@ const checkPaths = ({ builtIn, mapping }: Known): Findings =>
       : [Finding.warning(["connectors", name, "path"], `not read: ${name} is built in`)]
   )
 
+/** Variables that would go on as they are written. None stands inside another, so that they cannot go round in a circle. */
+const checkVariables = (value: unknown, at: ReadonlyArray<PropertyKey> = []): Findings => {
+  if (typeof value === "string") {
+    return isMalformed(value)
+      ? [Finding.error(at, "a variable is ${NAME} or ${NAME:-default}, with no other one inside it")]
+      : []
+  }
+  return typeof value === "object" && value !== null
+    ? Object.entries(value).flatMap(([key, inner]) =>
+        checkVariables(inner, [...at, Array.isArray(value) ? Number(key) : key])
+      )
+    : []
+}
+
 /** Everything that is wrong with a mapping that was read. `builtIn` names the connectors that come along. */
 export const check = (read: MappingFile.ReadMapping, builtIn: ReadonlySet<string>): Findings => {
   const { findings, mapping, services } = read
@@ -227,6 +238,7 @@ export const check = (read: MappingFile.ReadMapping, builtIn: ReadonlySet<string
     ...Object.keys(mapping.workers).flatMap((worker) => checkWorker(known, worker)),
     ...checkPaths(known),
     ...Object.keys(mapping.services).flatMap((service) => checkService(known, service)),
-    ...checkPorts(known)
+    ...checkPorts(known),
+    ...checkVariables(mapping)
   ]
 }

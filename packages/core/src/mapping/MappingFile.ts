@@ -2,10 +2,12 @@
  * From the text of a mapping file to a mapping: everything that is wrong with its form is found at once, each with its
  * path. What stands in the wrong form is left out of the mapping, so that the rest can be checked in the same run.
  */
-import { Exit, Schema, SchemaIssue } from "effect"
-import { didYouMean } from "../DidYouMean.ts"
+import { Exit, Result, Schema } from "effect"
+import { meant } from "../DidYouMean.ts"
 import { Name } from "../Identifier.ts"
+import * as SchemaIssues from "../SchemaIssues.ts"
 import * as Finding from "./Finding.ts"
+import * as StrictJson from "./StrictJson.ts"
 import { ConnectorEntry, ServiceEntry, ServiceMapping, WorkerTypeEntry } from "./ServiceMapping.ts"
 
 /** Larger files are no mappings. */
@@ -18,18 +20,6 @@ const sections = {
 } as const
 
 const sectionNames = Object.keys(ServiceMapping.fields) as ReadonlyArray<keyof typeof sections>
-
-const format = SchemaIssue.makeFormatterStandardSchemaV1({
-  leafHook: (issue) => (issue._tag === "UnexpectedKey" ? "unknown" : SchemaIssue.defaultLeafHook(issue))
-})
-
-const meant = (written: string, known: Iterable<string>): string => {
-  const [guess] = didYouMean(written, known)
-  return guess === undefined ? "" : `; did you mean ${guess}?`
-}
-
-const keyOf = (segment: PropertyKey | { readonly key: PropertyKey }): PropertyKey =>
-  typeof segment === "object" ? segment.key : segment
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -45,17 +35,9 @@ const issuesOf = (
   if (Exit.isSuccess(exit)) return []
   const [failure] = exit.cause.reasons
   if (failure?._tag !== "Fail") return [Finding.error(at, "cannot be read")]
-  const seen = new Set<string>()
-  return format(failure.error.issue).issues.flatMap(({ message, path = [] }) => {
-    const inside = path.map(keyOf)
-    const last = String(inside.at(-1) ?? "")
-    const known = inside.length === 1 ? fields : []
-    const words = message === "unknown" ? `unknown field${meant(last, known)}` : message
-    const found = Finding.error([...at, ...inside], words)
-    const text = Finding.sentence(found)
-    if (seen.has(text)) return []
-    seen.add(text)
-    return [found]
+  return SchemaIssues.all(failure.error.issue).map(({ message, path }) => {
+    const isUnknown = message === SchemaIssues.unknownField && path.length === 1
+    return Finding.error([...at, ...path], isUnknown ? message + meant(String(path[0]), fields) : message)
   })
 }
 
@@ -72,10 +54,6 @@ const unreadable = (message: string): ReadMapping => ({
   services: new Set(),
   findings: [Finding.error([], message)]
 })
-
-/** What the parser says, on one line: it quotes the place, with its line breaks. */
-const parserWords = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ")
 
 /** The mapping in a parsed document. */
 export const decode = (document: unknown): ReadMapping => {
@@ -121,9 +99,12 @@ export const decode = (document: unknown): ReadMapping => {
 /** The mapping in the text of a file. */
 export const parse = (text: string): ReadMapping => {
   if (text.length > longest) return unreadable(`the file is larger than ${longest / 1024 / 1024} MB`)
-  try {
-    return decode(JSON.parse(text.replace(/^\uFEFF/, "")))
-  } catch (error) {
-    return unreadable(`the file is not JSON: ${parserWords(error)}`)
-  }
+  const parsed = StrictJson.parse(text.replace(/^\uFEFF/, ""))
+  if (Result.isFailure(parsed)) return unreadable(`the file is not JSON: ${parsed.failure}`)
+  const { twice, value } = parsed.success
+  const read = decode(value)
+  const named = twice.map(({ lines, path }) =>
+    Finding.error(path, `stands there twice, in lines ${lines.join(" and ")}: only the last would count`)
+  )
+  return { ...read, findings: [...named, ...read.findings] }
 }

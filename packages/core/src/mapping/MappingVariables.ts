@@ -21,8 +21,13 @@ export const missing = (
     const service = serviceOf(mapping, name)
     return service === undefined ? [] : [{ name, service }]
   })
+  // What a service says itself, its connector asks of nobody.
+  const variablesOf = ({ api_config = {}, connector }: ServiceMapping["services"][string]) =>
+    Object.entries(connectorVariables(connector) ?? {}).flatMap(([name, template]) =>
+      Object.hasOwn(api_config, name) ? [] : [template]
+    )
   const templates = used.flatMap(({ service }) => [
-    ...Object.values(connectorVariables(service.connector) ?? {}),
+    ...variablesOf(service),
     ...Object.values(service.api_config ?? {}).flatMap((value) => (typeof value === "string" ? [value] : [])),
     ...(service.ports ?? []).flatMap((value) => (typeof value === "string" ? [value] : []))
   ])
@@ -48,7 +53,7 @@ export const missing = (
     })
   )
   const inConnectors = used.flatMap(({ name, service }) =>
-    Object.values(connectorVariables(service.connector) ?? {}).flatMap((template) => {
+    variablesOf(service).flatMap((template) => {
       const filled = expand(template, environment)
       return Result.isSuccess(filled)
         ? []

@@ -4,12 +4,13 @@
  */
 import type { ServiceMapping } from "./ServiceMapping.ts"
 
-const hidden = "(redacted)"
+/** What stands for a secret. */
+export const hidden = "(redacted)"
 
 /** Names of what is likely to be secret. */
-const secretName = /key|token|secret|passw|credential|authorization/i
+const secretName = /key|token|secret|passw|credential|auth(?!ors?$)/i
 
-const isSecretName = (name: string): boolean => secretName.test(name)
+export const isSecretName = (name: string): boolean => secretName.test(name)
 
 const variable = /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g
 

@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import { didYouMean } from "../DidYouMean.ts"
-import * as Finding from "./Finding.ts"
+import { pathText } from "../SchemaIssues.ts"
 import { routesOf, serviceOf } from "./Routing.ts"
 import type { ServiceMapping } from "./ServiceMapping.ts"
 
@@ -83,7 +83,7 @@ export const explain = (
               : connector !== null && !connectors.has(connector)
                 ? `there is no connector ${connector}`
                 : null
-        return { worker, path: Finding.pathText(path), service: name, connector, broken }
+        return { worker, path: pathText(path), service: name, connector, broken }
       })
   )
   return { job_type, routes, hints: routes.length === 0 ? hintsFor(mapping, job_type) : [] }

@@ -44,7 +44,8 @@ const Setting = Schema.Union([Template, Schema.Finite, Schema.Boolean])
 export const ServiceEntry = Schema.Struct({
   connector: Name,
   /** `internal`: started and supervised on the machine; `external`: somebody else's API. */
-  type: Schema.Literals(["internal", "external"]),
+  /** The examples of document 001 leave it out. */
+  type: Schema.optionalKey(Schema.Literals(["internal", "external"])),
   /** How an internal one is started: a program and its arguments, never a line for a shell. */
   command: Schema.optionalKey(Schema.Union([Template, Schema.Array(Template)])),
   installer: Schema.optionalKey(Schema.NullOr(Schema.String)),

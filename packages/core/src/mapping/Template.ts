@@ -20,6 +20,12 @@ export const expand = (
   return missing.length === 0 ? Result.succeed(text) : Result.fail(missing)
 }
 
+/** Whether a text has what looks like a variable and is none: one that is not closed, or stands inside another. */
+export const isMalformed = (template: string): boolean =>
+  template
+    .replace(variable, (_match, _name, fallback: string | undefined) => (fallback?.includes("${") ? "${" : ""))
+    .includes("${")
+
 /** Expands every template of a record; fails with all missing names at once. */
 export const expandAll = (
   templates: Readonly<Record<string, string>>,

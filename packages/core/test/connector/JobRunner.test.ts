@@ -181,6 +181,27 @@ describe("JobRunner", () => {
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 
+  it.effect("takes what is done for all done, and what failed for as far as it came", () =>
+    Effect.gen(function* () {
+      const connector: RunningConnector = {
+        health: Effect.void,
+        process: ({ payload }, report) =>
+          Effect.andThen(
+            report({ percent: 12, message: "6 tokens" }),
+            payload === "ok"
+              ? Effect.succeed("done")
+              : Effect.fail(new ConnectorFailure({ kind: "Rejected", message: "no" }))
+          )
+      }
+      yield* runWith(connector)
+      yield* submit({ payload: "ok" }, JobId.make("ok"))
+      yield* submit({ payload: "bad" }, JobId.make("bad"))
+      yield* pass(1_000)
+      assert.deepStrictEqual((yield* jobNow(JobId.make("ok"))).progress, { percent: 100, message: "6 tokens" })
+      assert.deepStrictEqual((yield* jobNow(JobId.make("bad"))).progress, { percent: 12, message: "6 tokens" })
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
   it.effect("takes a result that is no JSON for a failure", () =>
     Effect.gen(function* () {
       const { connector } = yield* aConnector(() => Effect.succeed({ pixels: 7n }))

@@ -198,12 +198,131 @@ describe("a connector under supervision", () => {
     }).pipe(Effect.provide(noServices))
   )
 
+  it.effect("whose service wants to be left alone is given no jobs meanwhile, and says why", () =>
+    Effect.gen(function* () {
+      let failure = new ConnectorFailure({ kind: "RateLimited", message: "too much", retry_after_ms: 30_000 })
+      const { connector } = aConnector({ process: () => Effect.fail(failure) })
+      let changes = 0
+      const supervised = yield* supervise(connector, () => void changes++)
+      const run = Effect.flip(supervised.process(job, () => Effect.void))
+      yield* run
+      assert.deepStrictEqual([status(supervised), changes], [["error", "RateLimited: too much", false], 2])
+      // One that was given before, and hears of a longer pause.
+      yield* TestClock.adjust("20 seconds")
+      failure = new ConnectorFailure({ kind: "RateLimited", message: "far too much", retry_after_ms: 20_000 })
+      yield* run
+      assert.deepStrictEqual([status(supervised), changes], [["error", "RateLimited: far too much", false], 2])
+      yield* TestClock.adjust("19 seconds")
+      assert.strictEqual(supervised.free(), 0)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([status(supervised), changes], [["idle", null, true], 3])
+      failure = new ConnectorFailure({ kind: "RateLimited", message: "for years", retry_after_ms: 99_999_999_000 })
+      yield* run
+      yield* TestClock.adjust("1 hour")
+      assert.isAbove(supervised.free(), 0)
+      failure = new ConnectorFailure({ kind: "Timeout", message: "late" })
+      yield* run
+      assert.isAbove(supervised.free(), 0)
+    }).pipe(Effect.provide(noServices))
+  )
+
+  it.effect("that goes on with a job that was taken from it is given no other one in its place", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const { connector } = aConnector({
+        max_concurrent_jobs: 1,
+        process: () => Effect.uninterruptible(Deferred.await(gate))
+      })
+      let changes = 0
+      const supervised = yield* supervise(connector, () => void changes++)
+      const release = supervised.take()
+      const running = yield* Effect.forkChild(
+        supervised.process(job, () => Effect.void),
+        { startImmediately: true }
+      )
+      release()
+      assert.deepStrictEqual([supervised.free(), changes], [0, 2])
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(running)
+      assert.deepStrictEqual([supervised.free(), changes], [1, 3])
+    }).pipe(Effect.provide(noServices))
+  )
+
+  it.effect("that fails in a way nobody knows has crashed, and so has one that throws", () =>
+    Effect.gen(function* () {
+      const { connector } = aConnector({
+        process: ({ id }) => {
+          if (id === "j") return Effect.fail(new Error("unheard of") as unknown as ConnectorFailure)
+          throw new Error("unheard of")
+        }
+      })
+      const supervised = yield* supervise(connector)
+      for (const id of ["j", "k"]) {
+        const failure = yield* Effect.flip(supervised.process({ ...job, id: JobId.make(id) }, () => Effect.void))
+        assert.deepInclude(failure, {
+          kind: "ProtocolError",
+          message: "the connector crashed: Error: unheard of"
+        })
+      }
+    }).pipe(Effect.provide(noServices))
+  )
+
+  it.effect("tells nobody its secrets, whoever repeats them", () =>
+    Effect.gen(function* () {
+      const settings = { SERVICE_API_KEY: "sk-very-secret", SERVICE_URL: "http://service", api_token: "other-secret" }
+      const said = "no such key: sk-very-secret, other-secret at http://service"
+      const { connector, state } = aConnector({
+        process: ({ id }) =>
+          id === "j"
+            ? Effect.fail(new ConnectorFailure({ kind: "Unauthorized", message: said, retry_after_ms: 1 }))
+            : Effect.die(new Error(said))
+      })
+      const supervised = yield* SupervisedConnector.make({
+        connector,
+        settings,
+        job_types: ["render"],
+        changed: () => undefined
+      })
+      const hidden = "no such key: (redacted), (redacted) at http://service"
+      const failed = yield* Effect.flip(supervised.process(job, () => Effect.void))
+      assert.deepInclude(failed, { kind: "Unauthorized", message: hidden, retry_after_ms: 1 })
+      const crash = yield* Effect.flip(supervised.process({ ...job, id: JobId.make("k") }, () => Effect.void))
+      assert.deepInclude(crash, { kind: "ProtocolError", message: `the connector crashed: Error: ${hidden}` })
+      state.health = Effect.fail(new ConnectorFailure({ kind: "Unauthorized", message: said }))
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(supervised.report().reason, `Unauthorized: ${hidden}`)
+    }).pipe(Effect.provide(noServices))
+  )
+
   it.effect("is offline when its scope is closed, and released", () =>
     Effect.gen(function* () {
       const { connector, state } = aConnector()
       const supervised = yield* Effect.scoped(supervise(connector))
       assert.strictEqual(supervised.report().status, "offline")
       assert.strictEqual(state.released, 1)
+    }).pipe(Effect.provide(noServices))
+  )
+})
+
+describe("what a service has", () => {
+  it.effect("is asked anew while it is well; an answer that fails costs nothing", () =>
+    Effect.gen(function* () {
+      let found: Effect.Effect<{ readonly models: ReadonlyArray<string> }, ConnectorFailure> = Effect.succeed({
+        models: ["sdxl"]
+      })
+      let told = 0
+      const { connector } = aConnector({ offer: Effect.suspend(() => found) })
+      const supervised = yield* supervise(connector, () => void told++)
+      found = Effect.succeed({ models: ["sdxl", "flux"] })
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(supervised.offer().models, ["sdxl"])
+      const before = told
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual([supervised.offer().models, told], [["sdxl", "flux"], before + 1])
+      found = Effect.fail(away)
+      yield* TestClock.adjust("30 minutes")
+      assert.deepStrictEqual([supervised.offer().models, told], [["sdxl", "flux"], before + 1])
+      assert.deepStrictEqual(status(supervised), ["idle", null, true])
     }).pipe(Effect.provide(noServices))
   )
 })

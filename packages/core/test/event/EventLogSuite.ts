@@ -94,7 +94,7 @@ export const suite = (name: string, layer: QueueLayer): void => {
           startImmediately: true
         })
         yield* submit("j")
-        const page = yield* TestClock.withLive(Effect.timeout(Fiber.join(reading), "5 seconds"))
+        const page = yield* TestClock.withLive(Effect.timeout(Fiber.join(reading), "60 seconds"))
         assert.deepStrictEqual(
           page.events.map(({ type }) => type),
           ["job.submitted"]
@@ -106,7 +106,7 @@ export const suite = (name: string, layer: QueueLayer): void => {
         // The wait begins when a store has said that there is nothing yet, and that takes its own time.
         const timePasses = Effect.andThen(TestClock.adjust("200 millis"), TestClock.withLive(Effect.sleep(1)))
         yield* Effect.forkChild(Effect.forever(timePasses))
-        const empty = yield* TestClock.withLive(Effect.timeout(Fiber.join(none), "5 seconds"))
+        const empty = yield* TestClock.withLive(Effect.timeout(Fiber.join(none), "60 seconds"))
         assert.deepStrictEqual(empty, { events: [], position: page.position })
       })
     )
@@ -123,7 +123,7 @@ export const suite = (name: string, layer: QueueLayer): void => {
         const pages = yield* TestClock.withLive(
           Effect.timeout(
             Effect.forEach(readers, (reader) => Fiber.join(reader)),
-            "5 seconds"
+            "60 seconds"
           )
         )
         for (const { events } of pages) assert.strictEqual(events.length, 1)

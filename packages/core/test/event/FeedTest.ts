@@ -125,15 +125,15 @@ export const on =
           )
           yield* body
         }).pipe(Effect.scoped, Effect.provide(feedOn(layer, kept)), Effect.provideService(QueueSettings, settings)),
-      30_000
+      120_000
     )
 
-/** Waits until something holds, for at most 10 s. */
+/** Waits until something holds, for at most a minute. */
 export const until = <E, R>(what: string, holds: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.gen(function* () {
-    const deadline = performance.now() + 10_000
+    const deadline = performance.now() + 60_000
     while (!(yield* holds)) {
-      if (performance.now() > deadline) return yield* Effect.die(new Error(`not within 10 s: ${what}`))
+      if (performance.now() > deadline) return yield* Effect.die(new Error(`not within 60 s: ${what}`))
       yield* TestClock.withLive(Effect.sleep("1 millis"))
     }
   })
@@ -155,6 +155,6 @@ export const reading = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
           `${count} items, not ${items.length}`,
           Effect.sync(() => items.length >= count)
         ),
-      end: TestClock.withLive(Effect.timeout(Deferred.await(end), "10 seconds"))
+      end: TestClock.withLive(Effect.timeout(Deferred.await(end), "60 seconds"))
     }
   })

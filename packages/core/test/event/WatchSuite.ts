@@ -261,6 +261,6 @@ export const watchSuite = (layer: QueueLayer): void => {
   )
 }
 
-/** What a fiber ends with, within 10 s. */
+/** What a fiber ends with, within a minute. */
 export const joined = <E>(fiber: Fiber.Fiber<Job, E>) =>
-  TestClock.withLive(Effect.timeout(Fiber.join(fiber), "10 seconds"))
+  TestClock.withLive(Effect.timeout(Fiber.join(fiber), "60 seconds"))

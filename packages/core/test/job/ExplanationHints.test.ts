@@ -67,6 +67,16 @@ describe("hints about names", () => {
     ])
   })
 
+  it("a job type that only worker types of the mapping accept: which one to start", () => {
+    const fleets = [[], [{ ids: ["w-1"], offer: { job_types: ["rendering"] } }]]
+    for (const fleet of fleets) {
+      assert.strictEqual(
+        explain({ fleet, startable: ["gpu", "gpu-remote"] }).hints[0],
+        'no worker that is registered accepts "render"; start one that does: CONNECTORS=gpu (or gpu-remote)'
+      )
+    }
+  })
+
   it("models, labels, their values, and customers", () => {
     const offer = { models: ["flux.dev"], labels: { tier: ["gold", "silver"] }, customers: { allow: ["acme"] } }
     const hints = (asked: Partial<JobRequest>) => hintsFor(asked, offer)

@@ -61,7 +61,7 @@ const cursorAt = (ms: number, log = "log1") => EventCursor.make({ log, ms, seq: 
 export const suite = (name: string, layer: Layer.Layer<JobArchive, unknown>): void => {
   describe(`JobArchive (${name})`, () => {
     const test = (title: string, body: Effect.Effect<unknown, unknown, JobArchive>) =>
-      it.effect(title, () => Effect.provide(body, layer, { local: true }), 30_000)
+      it.effect(title, () => Effect.provide(body, layer, { local: true }))
 
     test(
       "finds what it was given, whole, and nothing else",

@@ -337,6 +337,6 @@ describe("pages over a moving list", () => {
           )
         })
       ),
-    { timeout: 60_000, arbitrary: { runs: 200 } }
+    { timeout: 300_000, arbitrary: { runs: 200 } }
   )
 })

@@ -28,7 +28,7 @@ export const listen = (names: ReadonlyArray<string>) =>
       yield* claim({ worker: last, types: ["nothing"] }).pipe(Effect.provideService(JobQueue, queue))
       yield* queue.setStanding(last, "paused")
       yield* queue.setStanding(last, "open")
-      yield* TestClock.withLive(Effect.timeout(Queue.take(mark), "5 seconds"))
+      yield* TestClock.withLive(Effect.timeout(Queue.take(mark), "60 seconds"))
       const woken: Array<string> = []
       const fenced: Array<Told["fenced"][number]> = []
       for (const { name, signals } of ears) {

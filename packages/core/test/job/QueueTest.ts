@@ -54,7 +54,7 @@ export const on =
           Effect.provideService(QueueSettings, { ...settings, ...over }),
           Effect.provideService(EventSettings, { ...eventSettings, ...events })
         ),
-      30_000
+      120_000
     )
 
 export const worker = (name = "w1"): WorkerId => WorkerId.make(name)

@@ -199,9 +199,9 @@ export const tickSuite = (layer: QueueLayer): void => {
     Effect.gen(function* () {
       const queue = yield* JobQueue
       const time = yield* StoreTime
-      for (let n = 0; n < 230; n++) yield* submit(n, { run_at: yield* inSeconds(10) })
+      for (let n = 0; n < 230; n++) yield* submit(n, { run_at: yield* inSeconds(600) })
       yield* queue.tick
-      yield* time.pass("30 seconds")
+      yield* time.pass("10 minutes")
       const promoted: Array<string> = []
       while (promoted.length < 230) {
         const report = yield* queue.tick
@@ -218,8 +218,8 @@ export const tickSuite = (layer: QueueLayer): void => {
     Effect.gen(function* () {
       const queue = yield* JobQueue
       const time = yield* StoreTime
-      for (let n = 0; n < 150; n++) yield* submit(n, { run_at: yield* inSeconds(10) })
-      yield* time.pass("30 seconds")
+      for (let n = 0; n < 150; n++) yield* submit(n, { run_at: yield* inSeconds(600) })
+      yield* time.pass("10 minutes")
       const reports = yield* Effect.replicateEffect(queue.tick, 9, { concurrency: "unbounded" })
       const promoted = reports.flatMap((report) => report.promoted)
       assert.strictEqual(promoted.length, 150)

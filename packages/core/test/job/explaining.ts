@@ -63,8 +63,9 @@ export const explain = (options: {
   readonly place?: Partial<Place>
   readonly fleet: ReadonlyArray<Kind>
   readonly limit?: number
+  readonly startable?: ReadonlyArray<string>
 }): Explanation.Explanation => {
-  const { fleet, job: asked = job(), limit = 20 } = options
+  const { fleet, job: asked = job(), limit = 20, startable = [] } = options
   const groups = fleet.map(groupOf)
   const sight = Explanation.sight(asked, groups, limit)
   const limits = new Map(sight.wanted.map((group) => [textOf(group), group.limit]))
@@ -86,6 +87,7 @@ export const explain = (options: {
     glimpses,
     holds,
     now,
-    limit
+    limit,
+    startable
   })
 }

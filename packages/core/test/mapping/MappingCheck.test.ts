@@ -57,7 +57,7 @@ describe("the defects of document 001", () => {
       }
     },
     services: {
-      simulationx: { connector: "SimulationHttpConnector", type: "internal", job_types_accepted: ["simulation"] }
+      simulationx: { connector: "SimulationHttpConnector", job_types_accepted: ["simulation"] }
     }
   }
 
@@ -72,8 +72,17 @@ describe("the defects of document 001", () => {
   it("the older shapes are read, and said to be older", () => {
     expect(warnings(asWritten)).toEqual([
       "workers.simulation: an older shape: write its job types as job_service_required_map",
-      "services.simulationx.job_types_accepted: an older shape: the job types of workers decide, in job_service_required_map"
+      "services.simulationx.job_types_accepted: an older shape: the job types of workers decide, in job_service_required_map",
+      "services.simulationx: says no type: internal, or external"
     ])
+  })
+
+  it("the repair it recommends has no errors", () => {
+    const repaired = {
+      workers: { simulation: { services: ["simulation"] } },
+      services: { simulation: { connector: "SimulationHttpConnector", job_types_accepted: ["simulation"] } }
+    }
+    expect(errors(repaired)).toEqual([])
   })
 
   it("the name of a service stands where a job type belongs, and the service asks for another", () => {
@@ -181,6 +190,17 @@ describe("what does not fit together", () => {
     expect(errors({ ...sound, workers: { w: once, v: once } })).toEqual([])
   })
 
+  it("variables that are none: open ones, and those inside others, which could go round in a circle", () => {
+    const wrong = "a variable is ${NAME} or ${NAME:-default}, with no other one inside it"
+    const api_config = { A: "${B:-${A}}", B: "x${", C: "${a b}", D: "${D}/${E:-f}", F: "$X {}" }
+    const document = {
+      ...sound,
+      services: { simulation: { ...service, api_config, command: ["run", "--port=${PORT"] } }
+    }
+    const places = ["api_config.A", "api_config.B", "api_config.C", "command[1]"]
+    expect(errors(document).toSorted()).toEqual(places.map((place) => `services.simulation.${place}: ${wrong}`))
+  })
+
   it("ports that are none, and ports that clash", () => {
     const ported = (...ports: ReadonlyArray<unknown>) => ({ ...service, ports })
     const document = {
@@ -222,8 +242,19 @@ describe("what does not fit together", () => {
 describe("the form of a file", () => {
   const of = (text: string) => MappingCheck.check(MappingFile.parse(text), builtIn).map(sentence)
 
-  it("no JSON quotes the place", () => {
-    expect(of('{\n  "workers": }')[0]).toMatch(/^the file is not JSON: Unexpected token '}'.*"workers": }/)
+  it.each([
+    ['{\n  "workers": }', "line 2, column 14: value expected"],
+    ['{\n  // mine\n  "workers": {}, "services": {} }', "line 2, column 3: JSON has no comments"],
+    ['{"workers": {},}', "line 1, column 16: a name in double quotes expected; no comma stands before a closing brace"],
+    ["", "line 1, column 1: value expected"],
+    ['{"workers": {}, "services": {}} x', "line 1, column 33: invalid symbol"]
+  ])("%s is no JSON, and it is said where", (text, where) => {
+    expect(of(text)).toEqual([`the file is not JSON: ${where}`])
+  })
+
+  it("does not let the last of two of a name win", () => {
+    const twice = of('{\n"services": {},\n"workers": {},\n"workers": {}\n}')
+    expect(twice).toEqual(["workers: stands there twice, in lines 3 and 4: only the last would count"])
   })
 
   it.each(["[]", "1", "null", '"x"'])("%s is no mapping", (text) => {
@@ -238,9 +269,9 @@ describe("the form of a file", () => {
     })
     expect(of(text)).toEqual([
       "worker: unknown section; did you mean workers?",
-      "workers.w.service: unknown field; did you mean services?",
+      "workers.w.service: Unknown field; did you mean services?",
       expect.stringMatching(/^workers\["no name!"\]: the name: Expected letters, digits/),
-      "services.a.port: unknown field; did you mean ports?",
+      "services.a.port: Unknown field; did you mean ports?",
       'services.a.type: Expected "internal" | "external"'
     ])
   })

@@ -96,6 +96,20 @@ describe("variables", () => {
     ])
   })
 
+  it("that a service fills in itself are not asked for", () => {
+    const service = document.services["openai-text"]
+    const own = {
+      ...document,
+      services: { "openai-text": { ...service, api_config: { SECRET: "${TEAM_SECRET}", MODEL: "fixed" } } }
+    }
+    const missing = (environment: Record<string, string>) =>
+      MappingVariables.missing(mappingOf(own), "openai", variables, environment).map(sentence)
+    expect(missing({ OPENAI_API_KEY: "k", WITH_DEFAULT: "w", MODEL: "m" })).toEqual([
+      "services.openai-text.api_config.SECRET: TEAM_SECRET is not set"
+    ])
+    expect(missing({ OPENAI_API_KEY: "k", WITH_DEFAULT: "w", MODEL: "m", TEAM_SECRET: "t" })).toEqual([])
+  })
+
   it("are asked of the worker types that run only", () => {
     expect(missing("simulation", {})).toEqual([])
     expect(missing("nobody", {})).toEqual([])

@@ -15,7 +15,7 @@ const disableAfter = Duration.days(3)
 const failed = { _tag: "Failed", pause: Duration.seconds(5), disableAfter } as const
 
 export const suite = <R, E>(name: string, { layer, passTime }: WebhooksUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`WebhookStore (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`WebhookStore (${name})`, (it) => {
     const scenario = <A, E2>(what: string, body: Effect.Effect<A, E2, WebhookStore | R>) =>
       it.effect(what, () => Effect.andThen(emptied, body))
 
@@ -196,10 +196,10 @@ export const suite = <R, E>(name: string, { layer, passTime }: WebhooksUnderTest
         assert.strictEqual(second.consecutive_failures, 2)
         assert.strictEqual(second.cursor, cursor(0))
         yield* webhooks.release([held])
-        yield* passTime(Duration.seconds(3))
+        yield* passTime(Duration.seconds(1))
         const { pause } = yield* taken
-        assert.isTrue(Duration.between(pause, { minimum: Duration.zero, maximum: Duration.seconds(2) }))
-        assert.isTrue(Duration.isGreaterThan(pause, Duration.seconds(1)))
+        assert.isTrue(Duration.between(pause, { minimum: Duration.zero, maximum: Duration.seconds(4) }))
+        assert.isTrue(Duration.isGreaterThan(pause, Duration.zero))
       })
     )
 

@@ -104,7 +104,7 @@ const clauses: ReadonlyArray<
 ]
 
 export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`Who could run a job (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`Who could run a job (${name})`, (it) => {
     const scenario = <A, E2>(what: string, body: Effect.Effect<A, E2, WorkerRepository | HeartbeatStore | R>) =>
       it.effect(what, () => Effect.andThen(emptied, body))
 

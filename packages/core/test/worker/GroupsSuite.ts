@@ -36,7 +36,7 @@ const linesOf = (prefix: string, machines: ReadonlyArray<string> = []) =>
   Effect.map(groupsOf(prefix, machines), (groups) => groups.map(said).toSorted())
 
 export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`Groups of workers (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`Groups of workers (${name})`, (it) => {
     it.effect("tell kinds, statuses, standings and health apart, and nothing else", () =>
       Effect.gen(function* () {
         const workers = yield* WorkerRepository

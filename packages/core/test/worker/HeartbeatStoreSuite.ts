@@ -13,7 +13,7 @@ const stranger = WorkerId.make("stranger")
 const ms = DateTime.toEpochMillis
 
 export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`HeartbeatStore (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`HeartbeatStore (${name})`, (it) => {
     const scenario = <A, E2>(what: string, body: Effect.Effect<A, E2, WorkerRepository | HeartbeatStore | R>) =>
       it.effect(what, () => Effect.andThen(emptied, body))
 

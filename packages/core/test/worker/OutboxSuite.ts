@@ -29,7 +29,7 @@ export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest
   const all = Layer.merge(layer, MemoryEventLog.layer)
   const test = (title: string, body: Effect.Effect<unknown, unknown, Layer.Success<typeof all>>) =>
     // From the first look on, what happens is written down.
-    it.effect(title, () => Effect.provide(Effect.andThen(drained, body), all, { local: true }), 30_000)
+    it.effect(title, () => Effect.provide(Effect.andThen(drained, body), all, { local: true }))
 
   describe(`WorkerOutbox (${name})`, () => {
     test(

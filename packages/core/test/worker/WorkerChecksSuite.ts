@@ -22,7 +22,7 @@ const fourTimes = <E, R>(check: Effect.Effect<ReadonlyArray<WorkerId>, E, R>) =>
   )
 
 export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`Checks of the registry (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`Checks of the registry (${name})`, (it) => {
     const scenario = <A, E2>(what: string, body: Effect.Effect<A, E2, WorkerRepository | HeartbeatStore | R>) =>
       it.effect(what, () => Effect.andThen(emptied, body))
 

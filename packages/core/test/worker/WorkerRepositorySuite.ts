@@ -21,7 +21,7 @@ const stored = Effect.fnUntraced(function* (which: WorkerId) {
 const statusOf = (which: WorkerId) => Effect.map(stored(which), ({ status }) => status)
 
 export const suite = <R, E>(name: string, { layer, passTime }: RegistryUnderTest<R, E>) =>
-  it.layer(layer, { timeout: "60 seconds" })(`WorkerRepository (${name})`, (it) => {
+  it.layer(layer, { timeout: "2 minutes" })(`WorkerRepository (${name})`, (it) => {
     const scenario = <A, E2>(what: string, body: Effect.Effect<A, E2, WorkerRepository | HeartbeatStore | R>) =>
       it.effect(what, () => Effect.andThen(emptied, body))
 

@@ -112,7 +112,7 @@ describe("counting by kinds", () => {
         }
       }
     }
-  }, 60_000)
+  })
 
   it("remembers no more than it may, and counts right all the same", () => {
     const kinds = KindCounts.make(1_000)

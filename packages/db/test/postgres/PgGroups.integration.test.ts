@@ -39,7 +39,7 @@ it.effect("what another server did is seen within a second, and at once by who a
   })
 )
 
-it.layer(registry, { timeout: "60 seconds" })("Workers that are gone", (it) => {
+it.layer(registry, { timeout: "2 minutes" })("Workers that are gone", (it) => {
   it.effect("are remembered up to a number, the last of them", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient

@@ -25,7 +25,7 @@ const passTime = Effect.fnUntraced(function* (duration: Duration.Input) {
 
 WebhookStoreSuite.suite("postgres", { layer: PgWebhookStore.layer.pipe(Layer.provideMerge(database)), passTime })
 
-it.layer(database, { timeout: "60 seconds" })("webhooks of several queues in one database", (it) => {
+it.layer(database, { timeout: "2 minutes" })("webhooks of several queues in one database", (it) => {
   it.effect("do not meet", () =>
     Effect.gen(function* () {
       const defaults = yield* QueueSettings

@@ -193,5 +193,5 @@ it.live(
       )
       assert.isAbove(most.size, 12)
     }),
-  60_000
+  120_000
 )

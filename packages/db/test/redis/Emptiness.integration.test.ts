@@ -121,5 +121,5 @@ it.live(
         assert.isBelow(Number(yield* redisCli(url, ["HLEN", meta])), 12)
       }).pipe(Effect.provide(Layer.fresh(queueAt(url))), Effect.provideService(QueueSettings, settings))
     }),
-  60_000
+  120_000
 )

@@ -132,7 +132,7 @@ it.live(
         yield* server.restart
       }).pipe(Effect.provide(queueOn(server.url)))
     }),
-  60_000
+  120_000
 )
 
 it.live(
@@ -178,7 +178,7 @@ it.live(
         assert.isAbove(Number(after!.position), Number(placed!.position), "also over the loss of everything")
       }).pipe(Effect.provide(queueOn(server.url)))
     }),
-  30_000
+  120_000
 )
 
 it.live(
@@ -223,7 +223,7 @@ it.live(
         })
       )
     }),
-  30_000
+  120_000
 )
 
 it.live("jobs are refused while the log holds twice what it may, and taken again when it holds less", () =>

@@ -47,7 +47,7 @@ it.live(
         assert.deepInclude(yield* jobNow("running"), { status: "completed", worker_id: worker("w2") })
       }).pipe(Effect.provide(queueOn(server.url)))
     }),
-  30_000
+  120_000
 )
 
 it.live("lostReplyLeaksNoLease: a repeated claim of many jobs gets each of them once", () =>

@@ -333,7 +333,7 @@ it.live(
         assert.isAbove(stopped, 100)
       })
     ),
-  60_000
+  120_000
 )
 
 it.live(
@@ -365,5 +365,5 @@ it.live(
         assert.isAbove(refused, 20)
       })
     ),
-  60_000
+  120_000
 )

@@ -269,6 +269,6 @@ it.layer(shared)("heads", (it) => {
         Effect.provideService(QueueSettings, { ...settings, name, retention: Duration.minutes(30) })
       )
     }),
-    { timeout: 120_000, arbitrary: { runs: 50, size: 160 } }
+    { timeout: 300_000, arbitrary: { runs: 50, size: 160 } }
   )
 })

@@ -10,9 +10,9 @@ import * as RedisFunctions from "@muster/db/redis/RedisFunctions"
 import * as RedisJobQueue from "@muster/db/redis/RedisJobQueue"
 import { jobId, settings } from "../../../core/test/job/QueueTest.ts"
 
-/** Repeats until it succeeds; after 10 s the last failure stands. */
+/** Repeats until it succeeds; after a minute the last failure stands. */
 export const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.retry(effect, Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "10 seconds" })))
+  Effect.retry(effect, Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "60 seconds" })))
 
 /** A queue on this server and its log, with their connection. */
 export const queueOn = (url: string, over: Partial<QueueSettings> = {}, functions = RedisFunctions.layer) =>

@@ -37,7 +37,7 @@ describe("Redis", () => {
           assert.strictEqual((yield* submit("j")).status, "pending")
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -67,7 +67,7 @@ describe("Redis", () => {
           )
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -80,11 +80,13 @@ describe("Redis", () => {
           const submitting = yield* Effect.forkChild(submitMany(3_000, 64), { startImmediately: true })
           yield* eventually(Effect.filterOrFail(queue.list({ limit: 1 }), ({ jobs }) => jobs.length > 0))
           yield* server.kill
-          const [took, results] = yield* Effect.timed(Fiber.join(submitting))
-          assert.isBelow(Duration.toMillis(took), 4_000)
+          const results = yield* Fiber.join(submitting)
           const failures = results.flatMap((result) => (result._tag === "Failure" ? [result.failure] : []))
           assert.isAbove(failures.length, 0)
-          for (const error of failures) assertAway(error as StorageError, server.url)
+          for (const error of failures) {
+            assertAway(error as StorageError, server.url)
+            assert.notInclude((error as StorageError).detail, "in time")
+          }
           yield* server.restart
           yield* eventually(queue.ping)
           const again = yield* submitMany(3_000, 64)
@@ -101,7 +103,7 @@ describe("Redis", () => {
           assert.strictEqual(ids.size, 3_000)
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    60_000
+    120_000
   )
 
   it.live(
@@ -117,11 +119,12 @@ describe("Redis", () => {
           yield* server.pause
           assertAway(yield* failure(queue.ping), server.url)
           const [took] = yield* Effect.timed(Scope.close(scope, Exit.void))
-          assert.isBelow(Duration.toMillis(took), 1_000)
+          // Half a second is waited for a good end; a command may take 5 s.
+          assert.isBelow(Duration.toMillis(took), 4_500)
           yield* server.resume
         }).pipe(Effect.provideContext(context))
       }),
-    30_000
+    120_000
   )
 
   it.live("a URL that is none, a wrong password and a right one", () =>
@@ -210,7 +213,7 @@ describe("Redis", () => {
           yield* submit("k")
         }).pipe(Effect.provide(queueOn(server.url)))
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -230,6 +233,6 @@ describe("Redis", () => {
           yield* eventually(queue.ping)
         }).pipe(Effect.provide(queueOn(replica.url)))
       }),
-    30_000
+    120_000
   )
 })

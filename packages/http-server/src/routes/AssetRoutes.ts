@@ -14,6 +14,14 @@ import * as RequestBody from "../RequestBody.ts"
 
 const retryAfterSeconds = 2
 
+/** Inputs that are taken at once: each holds a connection, and space on a disk that others need, too. */
+export const mostUploads = 32
+
+const tooManyUploads = new Problems.TooManyStreams({
+  detail: `this server takes ${mostUploads} inputs at once; send it again later, or to another server`,
+  retry_after_s: 5
+})
+
 /** What a browser shows by itself; anything else is for saving. */
 const shown = /^(?:image\/(?:png|jpeg|webp|gif|avif)|video\/|audio\/|text\/plain)/
 
@@ -82,6 +90,7 @@ export const layer = HttpApiBuilder.group(
     // Whoever puts a server together may do so without.
     const store = yield* Effect.serviceOption(AssetStore)
     const { maxAssetBytes } = yield* HttpSettings
+    let uploads = 0
     return handlers
       .handle("ofJob", ({ params: { file_name, id }, request }) =>
         Option.match(store, {
@@ -106,9 +115,14 @@ export const layer = HttpApiBuilder.group(
           onNone: () => noStore,
           onSome: (assets) => {
             if (!RequestBody.hasBody(request)) return answer(noBody)
+            if (uploads >= mostUploads) return answer(tooManyUploads)
             const { content, problem } = bounded(request, maxAssetBytes)
             const content_type = request.headers["content-type"]
-            return assets.saveInput({ type: query.type ?? "file", content, content_type }).pipe(
+            return Effect.acquireUseRelease(
+              Effect.sync(() => uploads++),
+              () => assets.saveInput({ type: query.type ?? "file", content, content_type }),
+              () => Effect.sync(() => uploads--)
+            ).pipe(
               Effect.map((asset) => ({ asset })),
               Effect.catchTag("AssetFailed", (error) => {
                 const why = problem()

@@ -11,11 +11,14 @@ export interface Line extends Finding.Finding {
   readonly by: ReadonlyArray<Side>
 }
 
+/** Each side has a file of its own: that both are well says of none which one it is. */
+const own: ReadonlySet<string> = new Set(["mapping"])
+
 /** What both sides say of one thing: one line when they agree, in the words of the server, which has watched longer. */
 export const merge = (here: Finding.Finding | undefined, server: Finding.Finding | undefined): ReadonlyArray<Line> => {
   if (here === undefined) return server === undefined ? [] : [{ ...server, by: ["server"] }]
   if (server === undefined) return [{ ...here, by: ["here"] }]
-  return here.verdict === server.verdict
+  return here.verdict === server.verdict && (here.detail === server.detail || !own.has(here.name))
     ? [{ ...server, by: ["here", "server"] }]
     : [
         { ...here, by: ["here"] },

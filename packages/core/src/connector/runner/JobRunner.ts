@@ -187,7 +187,7 @@ const runJob = (
       const outcome = storable(yield* runConnector(job, connector, progress, letGo), options.maxResultLength)
       lastWord = reportOf(outcome, fence, job)
       yield* Fiber.interrupt(sending)
-      if (outcome._tag !== "LetGo") yield* progress.flush
+      if (outcome._tag !== "LetGo") yield* progress.flush(outcome._tag === "Completed")
       else {
         yield* Effect.logWarning(
           outcome.why === "fenced" ? "job taken away" : "job let go: its lease could not be renewed"

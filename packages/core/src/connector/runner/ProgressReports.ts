@@ -27,13 +27,14 @@ export interface ProgressReports {
   readonly report: (progress: Progress) => Effect.Effect<void>
   /** Sends for as long as it runs. */
   readonly sending: Effect.Effect<never>
-  /** Sends what is left; for the end of the work. */
-  readonly flush: Effect.Effect<void>
+  /** Sends what is left; for the end of the work. Work that is done is all done, whatever was said of it last. */
+  readonly flush: (isDone: boolean) => Effect.Effect<void>
 }
 
 export const make = Effect.fnUntraced(function* (fence: Fence, held: HeldJobs.HeldJobs) {
   const queue = yield* JobQueue
   const latest = yield* Queue.sliding<Progress>(1)
+  let last: Progress | undefined
 
   const send = (progress: Progress) =>
     queue.progress(fence, progress).pipe(
@@ -45,9 +46,15 @@ export const make = Effect.fnUntraced(function* (fence: Fence, held: HeldJobs.He
     report: (said) =>
       Effect.suspend(() => {
         const progress = storable(said)
-        return progress === undefined ? Effect.void : Effect.asVoid(Queue.offer(latest, progress))
+        if (progress === undefined) return Effect.void
+        last = progress
+        return Effect.asVoid(Queue.offer(latest, progress))
       }),
     sending: Queue.take(latest).pipe(Effect.flatMap(send), Effect.andThen(Effect.sleep(interval)), Effect.forever),
-    flush: Effect.flatMap(Queue.clear(latest), (left) => Effect.forEach(left, send, { discard: true }))
+    flush: (isDone) =>
+      Effect.flatMap(Queue.clear(latest), (left) => {
+        const untold = isDone && last !== undefined && last.percent < 100 ? [{ ...last, percent: 100 }] : left
+        return Effect.forEach(untold, send, { discard: true })
+      })
   } satisfies ProgressReports
 })

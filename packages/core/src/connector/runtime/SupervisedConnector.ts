@@ -1,15 +1,19 @@
 /**
  * One connector under supervision: it is started, started again when that fails, and asked every few seconds whether its
- * service could take a job. Only while it could are its job types offered.
+ * service could take a job. Only while it could are its job types offered. One whose service wants to be left alone for a
+ * while is given no jobs meanwhile: they wait in the queue, instead of being taken and handed back one after the other.
  */
 import { Clock, DateTime, Deferred, Duration, Effect, Exit, Metric, Random, type Scope, Semaphore } from "effect"
 import type { InvalidConfiguration } from "../../worker/WorkerErrors.ts"
 import type { Connector, ConnectorServices, Offer, RunningConnector } from "../Connector.ts"
 import { ConnectorFailure } from "../ConnectorFailure.ts"
 import type { ConnectorReport } from "../ConnectorReport.ts"
+import * as Secrets from "./Secrets.ts"
 
 const healthEvery = Duration.seconds(10)
 const healthWithin = Duration.seconds(5)
+/** After so many looks at a service that is well it is asked anew what it has: every five minutes. */
+const looksPerOffer = 30
 /** A list of everything a service has may be long. */
 const offerWithin = Duration.seconds(30)
 /** How long one try to start may take. */
@@ -21,6 +25,9 @@ const startWithin = Duration.seconds(10)
 const firstPause = Duration.seconds(1)
 const longestPause = Duration.minutes(1)
 const longestReason = 500
+/** How long a service is left alone that does not say for how long; and one that says too much. */
+const usualRest = Duration.seconds(5)
+const longestRest = Duration.hours(1)
 
 const outcomes = Metric.counter("muster_connector_jobs_total", {
   description: "Attempts a connector has run, by how they ended",
@@ -51,7 +58,8 @@ export interface SupervisedOptions {
   readonly changed: () => void
 }
 
-const wordsOf = (failure: ConnectorFailure): string => `${failure.kind}: ${failure.message}`.slice(0, longestReason)
+const wordsOf = (failure: Pick<ConnectorFailure, "kind" | "message">): string =>
+  `${failure.kind}: ${failure.message}`.slice(0, longestReason)
 
 const within =
   (duration: Duration.Duration, what: string) =>
@@ -86,6 +94,12 @@ export const make = Effect.fnUntraced(function* (
   let offer: Offer = {}
   let active = 0
   let slots = yield* Semaphore.make(Number.MAX_SAFE_INTEGER)
+  /** Attempts that are really in it: more than it was given while one of them does not stop. */
+  let inside = 0
+  /** Why it is given nothing until then, in ms, although its service is well. */
+  let rest: { readonly until: number; readonly since: DateTime.Utc; readonly reason: string } | undefined
+  const scope = yield* Effect.scope
+  const hide = Secrets.hiding(settings)
 
   const become = (well: boolean, why: string | null) =>
     Effect.gen(function* () {
@@ -93,13 +107,13 @@ export const make = Effect.fnUntraced(function* (
       const told = reason
       isWell = well
       hasStarted = true
-      reason = why
-      if (before === well && told === why) return
+      reason = why === null ? null : hide(why)
+      if (before === well && told === reason) return
       if (before !== well) since = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
       if (before !== well || told === null) {
         yield* well
           ? Effect.logInfo("connector takes jobs")
-          : Effect.logWarning(`connector takes no jobs: ${why ?? "unknown"}`)
+          : Effect.logWarning(`connector takes no jobs: ${reason ?? "unknown"}`)
       }
       changed()
     })
@@ -120,8 +134,12 @@ export const make = Effect.fnUntraced(function* (
   const watch = (up: RunningConnector, onFirst: Effect.Effect<void>) =>
     Effect.gen(function* () {
       let failed = strikes
+      let looks = 0
       while (true) {
-        const exit = yield* Effect.result(Effect.andThen(look(up), isWell ? Effect.void : refreshOffer(up)))
+        // Without an offer it is not offered; with one, an old offer is better than none.
+        const isDue = ++looks % looksPerOffer === 0
+        const renewed = isDue ? Effect.ignore(refreshOffer(up), { log: "Debug" }) : Effect.void
+        const exit = yield* Effect.result(Effect.andThen(look(up), isWell ? renewed : refreshOffer(up)))
         if (exit._tag === "Success") {
           failed = 0
           yield* become(true, null)
@@ -168,20 +186,49 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.sync(() => void (stopped = true)))
   yield* Effect.timeoutOption(Deferred.await(first), startWithin)
 
+  const takesJobs = () => isWell && rest === undefined
+
   const status = (): ConnectorReport["status"] => {
     if (stopped) return "offline"
-    if (isWell) return active > 0 ? "active" : "idle"
+    if (takesJobs()) return active > 0 ? "active" : "idle"
     return hasStarted ? "error" : "starting"
   }
 
-  const free = () => (isWell ? Math.max(0, (running?.max_concurrent_jobs ?? Number.MAX_SAFE_INTEGER) - active) : 0)
+  const free = () =>
+    takesJobs() ? Math.max(0, (running?.max_concurrent_jobs ?? Number.MAX_SAFE_INTEGER) - Math.max(active, inside)) : 0
 
-  /** Another job more or less; only the last free slot is worth telling of. */
-  const count = (difference: 1 | -1) => {
+  /** Something that changes what is free; only the last free slot is worth telling of. */
+  const changing = (change: () => void) => {
     const had = free() > 0
-    active += difference
+    change()
     if (had !== free() > 0) changed()
   }
+
+  const count = (difference: 1 | -1) => changing(() => (active += difference))
+
+  const awake: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (rest === undefined) return Effect.void
+    if (rest.until > now) return Effect.andThen(Effect.sleep(Duration.millis(rest.until - now)), awake)
+    return Effect.andThen(
+      Effect.logInfo("connector takes jobs again"),
+      Effect.sync(() => changing(() => (rest = undefined)))
+    )
+  })
+
+  /** Leaves the service alone for as long as it wants. */
+  const restFor = Effect.fnUntraced(function* (failure: ConnectorFailure) {
+    const now = yield* Clock.currentTimeMillis
+    const asked = failure.retry_after_ms === undefined ? usualRest : Duration.millis(failure.retry_after_ms)
+    const until = now + Duration.toMillis(Duration.min(asked, longestRest))
+    if (until <= (rest?.until ?? now)) return
+    const isNew = rest === undefined
+    changing(() => (rest = { until, since: rest?.since ?? DateTime.makeUnsafe(now), reason: wordsOf(failure) }))
+    if (!isNew) return
+    yield* Effect.logWarning(
+      `connector takes no jobs for ${Duration.format(Duration.millis(until - now))}: ${rest?.reason}`
+    )
+    yield* Effect.forkIn(Effect.annotateLogs(awake, { connector: connector.name }), scope)
+  })
 
   const take = () => {
     count(1)
@@ -198,28 +245,42 @@ export const make = Effect.fnUntraced(function* (
       message: `${connector.name} is not up${reason === null ? "" : `: ${reason}`}`
     })
 
+  /** One attempt, in what is up now. */
+  const attempt = (run: Effect.Effect<unknown, ConnectorFailure>) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => changing(() => inside++)),
+      () => slots.withPermits(1)(run),
+      () => Effect.sync(() => changing(() => inside--))
+    )
+
   const process: RunningConnector["process"] = (job, report) =>
     Effect.suspend(() => {
       const up = running
       if (up === undefined) return Effect.fail(notUp())
-      return slots
-        .withPermits(1)(up.process(job, report))
-        .pipe(
-          Effect.trackDuration(Metric.withAttributes(durations, { connector: connector.name })),
-          Effect.onExit((exit) => {
-            const outcome = Exit.isSuccess(exit) ? "completed" : Exit.hasInterrupts(exit) ? "interrupted" : "failed"
-            return Metric.update(Metric.withAttributes(outcomes, { connector: connector.name, outcome }), 1)
-          })
-        )
+      return attempt(Effect.suspend(() => up.process(job, report))).pipe(
+        Effect.catchDefect((defect) => Effect.fail(crashed(defect))),
+        // Connectors are written by others: what fails in another way has crashed, too.
+        Effect.mapError((error: unknown) => (error instanceof ConnectorFailure ? error : crashed(error))),
+        Effect.mapError((failure) => new ConnectorFailure({ ...failure, message: hide(failure.message) })),
+        Effect.tapError((failure) => (failure.kind === "RateLimited" ? restFor(failure) : Effect.void)),
+        Effect.trackDuration(Metric.withAttributes(durations, { connector: connector.name })),
+        Effect.onExit((exit) => {
+          const outcome = Exit.isSuccess(exit) ? "completed" : Exit.hasInterrupts(exit) ? "interrupted" : "failed"
+          return Metric.update(Metric.withAttributes(outcomes, { connector: connector.name, outcome }), 1)
+        })
+      )
     })
 
-  return {
-    name: connector.name,
-    job_types,
-    report: () => ({ name: connector.name, status: status(), since, reason: isWell ? null : reason, job_types }),
-    free,
-    take,
-    offer: () => offer,
-    process
+  const reportOf = () => {
+    const resting = isWell ? rest : undefined
+    return {
+      name: connector.name,
+      status: status(),
+      since: resting?.since ?? since,
+      reason: resting?.reason ?? (isWell ? null : reason),
+      job_types
+    }
   }
+
+  return { name: connector.name, job_types, report: reportOf, free, take, offer: () => offer, process }
 })

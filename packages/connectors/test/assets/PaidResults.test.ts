@@ -1,4 +1,4 @@
-import * as PaidResults from "@muster/connectors/openai/PaidResults"
+import * as PaidResults from "@muster/connectors/assets/PaidResults"
 import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"

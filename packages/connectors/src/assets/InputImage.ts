@@ -8,7 +8,7 @@ import { ConnectorFailure } from "@muster/core/connector/ConnectorFailure"
 import { RemoteFiles } from "@muster/core/connector/RemoteFiles"
 import { JobId } from "@muster/core/job/Job"
 import { Effect, Option, Schema, Stream } from "effect"
-import { fileTypeFromBuffer } from "file-type"
+import * as ContentType from "./ContentType.ts"
 
 /** What the API takes, in bytes. */
 export const largest = 50 * 1024 * 1024
@@ -29,7 +29,7 @@ export const Given = Schema.Union([
 export type Given = typeof Given.Type
 
 const invalid = (name: string, what: string) =>
-  new ConnectorFailure({ kind: "InvalidPayload", message: `${what}\n  at ["${name}"]` })
+  new ConnectorFailure({ kind: "InvalidPayload", message: `${name}: ${what}` })
 
 const tooLarge = (name: string) => invalid(name, `the image is larger than ${largest} bytes`)
 
@@ -68,8 +68,8 @@ export const read = Effect.fnUntraced(function* (
     return Effect.void
   })
   const file = new Blob(parts)
-  const beginning = new Uint8Array(yield* Effect.promise(() => file.slice(0, 4_100).arrayBuffer()))
-  const found = yield* Effect.promise(() => fileTypeFromBuffer(beginning))
+  const beginning = new Uint8Array(yield* Effect.promise(() => file.slice(0, ContentType.telling).arrayBuffer()))
+  const found = yield* ContentType.fileTypeOf(beginning)
   const extension = found === undefined ? undefined : kinds[found.mime]
   if (found === undefined || extension === undefined) {
     return yield* invalid(name, `a PNG, JPEG or WebP image is wanted, and this is ${found?.mime ?? "none"}`)
