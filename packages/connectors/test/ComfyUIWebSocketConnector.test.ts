@@ -1,7 +1,8 @@
 import { connector } from "@muster/connectors/ComfyUIWebSocketConnector"
+import { AssetStore } from "@muster/core/connector/AssetStore"
 import { assert, describe } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
-import { environmentOf, live, up, versions } from "./comfyui/ComfyUp.ts"
+import { Effect, Fiber, Option, Stream } from "effect"
+import { environmentOf, live, up, upAndHeld, versions } from "./comfyui/ComfyUp.ts"
 import { acquire, eventually, jobOf, suite } from "./ConnectorSuite.ts"
 import { comfyDouble, graphOf } from "./doubles/ComfyDouble.ts"
 
@@ -68,11 +69,28 @@ for (const version of versions) {
       })
     )
 
-    live("previews are counted, and their bytes dropped", () =>
+    live("the picture of a preview is an asset of the job that its progress names", () =>
       Effect.gen(function* () {
-        const { run, told } = yield* ready()
-        yield* run(graph("05-preview-legacy"))
-        assert.isTrue(told.some(({ message }) => message?.endsWith(", preview 3")))
+        const { afterPreviews, double, start, told } = yield* upAndHeld(version)
+        const job = jobOf(graph(version === "2024-06" ? "05-preview-legacy" : "06-preview-metadata"))
+        const fiber = yield* Effect.forkChild(start(job))
+        yield* afterPreviews
+        yield* eventually("a preview is named", () => told.some(({ preview }) => preview !== undefined))
+        const file_name = told.find(({ preview }) => preview !== undefined)?.preview ?? ""
+        assert.strictEqual(file_name, `${job.id}-1-preview.jpg`)
+        const store = yield* AssetStore
+        const found = Option.getOrThrow(yield* Effect.orDie(store.open(job.id, file_name)))
+        const bytes = Buffer.concat(yield* Effect.orDie(Stream.runCollect(found.content)))
+        assert.strictEqual(found.content_type, "image/jpeg")
+        assert.strictEqual(bytes.subarray(0, 4).toString("hex"), "ffd8ffe0")
+        yield* eventually("all are counted", () =>
+          told.some(({ message }) => message?.endsWith(", preview 3") === true)
+        )
+        double.letGo()
+        const { assets } = yield* Fiber.join(fiber)
+        assert.strictEqual(assets.length, 1)
+        assert.notStrictEqual(assets[0]?.file_name, file_name)
+        assert.deepStrictEqual(told.at(-1), { percent: 100, message: "done" })
       })
     )
 

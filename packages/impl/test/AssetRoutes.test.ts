@@ -55,13 +55,38 @@ describe("GET /jobs/:id/assets/:file_name", () => {
           "x-content-type-options": "nosniff",
           "content-security-policy": "default-src 'none'; sandbox",
           "content-disposition": `inline; filename="${file_name}"`,
-          etag: `"${file_name}"`
+          etag: `"${file_name}"`,
+          "cache-control": "private, max-age=31536000, immutable"
         })
         const again = yield* ask("GET", path, { headers: { "if-none-match": `W/"other", "${file_name}"` } })
         assert.deepStrictEqual([again.status, again.text], [304, ""])
         const page = yield* save(new TextEncoder().encode("<script>alert(1)</script>"), "text/html")
         const { headers: asPage } = yield* ask("GET", `/jobs/j-1/assets/${page.file_name}`)
         assert.match(String(asPage["content-disposition"]), /^attachment; /)
+      }).pipe(Effect.provide(yield* serving))
+    })
+  )
+
+  it.live("sends a preview as it is now: it may be kept, and is asked about each time", () =>
+    Effect.gen(function* () {
+      yield* Effect.gen(function* () {
+        const store = yield* AssetStore
+        const show = (picture: Uint8Array) => store.savePreview({ id: JobId.make("j-1"), attempt: 1 }, picture)
+        const path = `/jobs/j-1/assets/${yield* show(png)}`
+        const { headers, status } = yield* ask("GET", path)
+        assert.strictEqual(status, 200)
+        assert.deepInclude(headers, {
+          "content-type": "image/png",
+          "content-length": String(png.length),
+          "cache-control": "private, no-cache"
+        })
+        const known = { headers: { "if-none-match": String(headers["etag"]) } }
+        const same = yield* ask("GET", path, known)
+        assert.deepStrictEqual([same.status, same.text, same.headers["etag"]], [304, "", headers["etag"]])
+        yield* show(Buffer.concat([png, Buffer.alloc(1)]))
+        const other = yield* ask("GET", path, known)
+        assert.deepStrictEqual([other.status, other.headers["content-length"]], [200, String(png.length + 1)])
+        assert.notStrictEqual(other.headers["etag"], headers["etag"])
       }).pipe(Effect.provide(yield* serving))
     })
   )

@@ -87,6 +87,7 @@ export const block = (job: Job, now: DateTime.Utc, canvas: Table.Canvas): string
     ["error", job.error === null ? null : { text: errorText(job.error), colour: "red" }],
     ["result", job.status === "completed" ? jsonText(job.result) : null],
     ["progress", job.progress === null ? null : progressText(job.progress)],
+    ["preview", job.progress?.preview],
     ["worker_id", job.worker_id],
     ["attempt", `${job.attempt} (${job.retry_count} of ${job.max_retries} retries used)`],
     ["priority", String(job.priority)],

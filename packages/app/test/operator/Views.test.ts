@@ -186,12 +186,13 @@ describe("JobView", () => {
     const running = job("a", {
       status: "processing",
       worker_id: worker.id,
-      progress: { percent: 40.6, step: 2, total_steps: 5 }
+      progress: { percent: 40.6, step: 2, total_steps: 5, preview: "render-1-preview.jpg" }
     })
     assert.strictEqual(
       JobView.progressLine(running, now, narrow(80)),
       "processing  ████████░░░░░░░░░░░░  40 %  step 2 of 5 · on w-1 · 3 s"
     )
+    assert.match(JobView.block(running, now, wide), /^preview +render-1-preview\.jpg$/m)
     const chatty = job("a", { status: "processing", progress: { percent: 100, message: "\r\u001b[K你".repeat(50) } })
     const line = JobView.progressLine(chatty, now, narrow(60))
     assert.notMatch(line, /\p{Cc}/u)

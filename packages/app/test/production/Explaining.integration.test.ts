@@ -91,8 +91,10 @@ it.live(
         wrong.workers.map(({ unmet, worker_id }) => [worker_id, unmet.map(({ clause }) => clause)]),
         [["w-7", ["service_required"]]]
       )
-      const hint = `no worker that is registered accepts "simulation"; start one that does: CONNECTORS=simulation`
-      assert.isTrue(wrong.hints[0]?.startsWith(hint), wrong.hints[0])
+      const hint = `no worker accepts "simulation"; did you mean "simulationx", accepted by worker w-7?`
+      assert.strictEqual(wrong.hints[0], hint)
+      const start = `no worker that is registered accepts "simulation"; start one that does: CONNECTORS=simulation`
+      assert.isTrue(wrong.hints.at(-1)?.startsWith(start), wrong.hints.at(-1))
       const told = yield* command("job", "explain", "first")
       assert.strictEqual(told.code, 0)
       assert.include(told.stdout, "job first waits (impossible)")

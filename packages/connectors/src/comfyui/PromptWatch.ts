@@ -61,7 +61,7 @@ export const makeOurs = (prompt_id: string) => {
   // One prompt runs at a time. What says nothing of its prompt is of the one that was heard of last.
   let isRunning = false
   return (message: Message): boolean => {
-    if (message.type === "preview") return message.prompt_id === undefined ? isRunning : message.prompt_id === prompt_id
+    if ("picture" in message) return message.prompt_id === undefined ? isRunning : message.prompt_id === prompt_id
     if (message.type === "reconnected") isRunning = false
     if (!("data" in message)) return false
     const isOurs = message.data.prompt_id === prompt_id
@@ -215,7 +215,7 @@ export const untilDone = Effect.fnUntraced(function* (watched: Watched): Effect.
       if (isOurs) {
         lookAt = (yield* Clock.currentTimeMillis) + silentFor
         const told = progress.hear(said)
-        if (said.type === "preview" && said.picture !== undefined) watched.show(said.picture)
+        if ("picture" in said && said.picture !== undefined) watched.show(said.picture)
         if (told !== undefined) yield* report(told)
       }
     }

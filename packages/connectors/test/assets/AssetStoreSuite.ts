@@ -1,5 +1,5 @@
 /** What every asset store must do. The tests share one, under jobs of their own. */
-import { AssetFailed, AssetStore } from "@muster/core/connector/AssetStore"
+import { AssetFailed, AssetStore, largestPreview } from "@muster/core/connector/AssetStore"
 import { JobId } from "@muster/core/job/Job"
 import { assert, layer as shared } from "@effect/vitest"
 import { Effect, type Layer, Option, Stream } from "effect"
@@ -150,6 +150,45 @@ export const suite = (layer: Layer.Layer<AssetStore>) =>
         for (const name of ["", "../x", "a/b", "x".repeat(101)]) {
           assert.match((yield* Effect.flip(store.note(id, name, "words"))).detail, /cannot have this name/)
         }
+      })
+    )
+
+    test(
+      "keeps one preview of an attempt, which changes under its name",
+      Effect.gen(function* () {
+        const store = yield* AssetStore
+        const { id } = job("j-10")
+        const jpeg = Buffer.concat([Buffer.from("ffd8ffe000104a46494600010100", "hex"), Buffer.alloc(100)])
+        const versions: Array<string> = []
+        for (const picture of [jpeg, Buffer.concat([jpeg, Buffer.alloc(1)]), jpeg]) {
+          const file_name = yield* store.savePreview(job("j-10", 2), picture)
+          assert.strictEqual(file_name, "j-10-2-preview.jpg")
+          const found = Option.getOrThrow(yield* store.open(id, file_name))
+          assert.deepStrictEqual([found.content_type, found.size], ["image/jpeg", picture.length])
+          assert.isTrue(picture.equals(yield* bytesOf(found.content)))
+          versions.push(found.version ?? "")
+        }
+        assert.strictEqual(versions[0], versions[2])
+        assert.notStrictEqual(versions[0], versions[1])
+        assert.strictEqual(yield* store.savePreview(job("j-10", 3), png), "j-10-3-preview.png")
+        assert.isTrue(Option.isNone(yield* store.open(id, "j-10-1-preview.jpg")))
+        const asset = yield* store.save({ job: job("j-10", 2), type: "image", content: Stream.make(jpeg) })
+        assert.isUndefined(Option.getOrThrow(yield* store.open(id, asset.file_name)).version)
+      })
+    )
+
+    test(
+      "keeps as a preview no more than a picture may have, and nothing else",
+      Effect.gen(function* () {
+        const store = yield* AssetStore
+        const whole = Buffer.concat([png, Buffer.alloc(largestPreview - png.length)])
+        assert.strictEqual(yield* store.savePreview(job("j-11"), whole), "j-11-1-preview.png")
+        const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')
+        for (const picture of [Buffer.concat([whole, png]), svg, Buffer.from("%PDF-1.7\n"), Buffer.alloc(0)]) {
+          const { detail } = yield* Effect.flip(store.savePreview(job("j-12"), picture))
+          assert.match(detail, /no picture, or too large/)
+        }
+        assert.isTrue(Option.isNone(yield* store.open(JobId.make("j-12"), "j-12-1-preview.png")))
       })
     )
 

@@ -38,8 +38,10 @@ describe("assets in a folder", () => {
             "50 millis"
           )
         )
+        yield* store.savePreview(job, png)
+        const preview = yield* store.savePreview(job, png)
         assert.deepStrictEqual(yield* files.readDirectory(`${root}/incoming`), [])
-        assert.deepStrictEqual(yield* files.readDirectory(`${root}/jobs/j`), [asset.file_name])
+        assert.sameMembers(yield* files.readDirectory(`${root}/jobs/j`), [asset.file_name, preview])
       }).pipe(Effect.provide(FolderAssetStore.layer(root)))
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )

@@ -5,7 +5,7 @@ import type { ConnectorJob } from "@muster/core/connector/Connector"
 import type { Progress } from "@muster/core/job/Job"
 import { it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { acquire, jobOf, services } from "../ConnectorSuite.ts"
+import { acquire, eventually, jobOf, services } from "../ConnectorSuite.ts"
 import { comfyDouble, type Options } from "../doubles/ComfyDouble.ts"
 
 export const environmentOf = (url: string, over: Readonly<Record<string, string>> = {}) => ({
@@ -46,6 +46,23 @@ export const up = (options: Options, over: Readonly<Record<string, string>> = {}
         .process(job, (progress) => Effect.sync(() => void told.push(progress)))
         .pipe(Effect.map(Schema.decodeUnknownSync(Done, { onExcessProperty: "error" })))
     return { double, running, told, start, run: (payload: unknown) => start(jobOf(payload)) }
+  })
+
+/** The same to a double that stands still after the previews of a prompt, until it is let go. */
+export const upAndHeld = (version: Options["version"], over: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function* () {
+    let isHeld = false
+    let hold = () => {}
+    const message = (message: { readonly type: string }) => {
+      if (message.type === "executing" && JSON.stringify(message).includes('"node":"3"')) hold()
+      return [0]
+    }
+    const comfy = yield* up({ version, speed: 10, faults: { message } }, over)
+    hold = () => {
+      isHeld = true
+      comfy.double.hold()
+    }
+    return { ...comfy, afterPreviews: eventually("it stands still", () => isHeld) }
   })
 
 export const live = <A, E>(title: string, body: () => Effect.Effect<A, E, Effect.Services<ReturnType<typeof up>>>) =>

@@ -6,7 +6,7 @@ import { png } from "../assets/AssetStoreSuite.ts"
 import { eventually, jobOf } from "../ConnectorSuite.ts"
 import { graphOf, type Options } from "../doubles/ComfyDouble.ts"
 import { read } from "../doubles/ComfyRecording.ts"
-import { live, up } from "./ComfyUp.ts"
+import { live, up, upAndHeld } from "./ComfyUp.ts"
 
 describe("ComfyUI v0.8.0, in rarer cases", () => {
   const version = "v0.8.0"
@@ -56,6 +56,60 @@ describe("ComfyUI v0.8.0, in rarer cases", () => {
       assert.deepStrictEqual(assets, [])
       assert.deepInclude(outputs[0]?.file, { filename: "probe_00001_.png", type: "output" })
       assert.isFalse(double.requests.some((request) => request.includes("/view")))
+    })
+  )
+
+  /** How often previews of a prompt with three of them were kept. */
+  const timesKept = (isNamed: boolean, over: Readonly<Record<string, string>>, payload: object = {}) =>
+    Effect.gen(function* () {
+      let kept = 0
+      const { afterPreviews, double, start, told } = yield* upAndHeld(version, over).pipe(
+        Effect.updateService(AssetStore, (store) => ({
+          ...store,
+          savePreview: (...picture: Parameters<typeof store.savePreview>) => {
+            kept++
+            return store.savePreview(...picture)
+          }
+        }))
+      )
+      const fiber = yield* Effect.forkChild(start(jobOf({ ...graph("06-preview-metadata"), ...payload })))
+      yield* afterPreviews
+      yield* eventually("all previews are counted", () =>
+        told.some(({ message }) => message?.endsWith(", preview 3") === true)
+      )
+      const names = () => told.some(({ preview }) => preview !== undefined)
+      if (isNamed) yield* eventually("one is named", names)
+      double.letGo()
+      yield* Fiber.join(fiber)
+      assert.strictEqual(names(), isNamed)
+      return kept
+    })
+
+  live("of its previews no more are kept than was said", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* timesKept(true, { COMFYUI_PREVIEW_INTERVAL_MS: "3600000" }), 1)
+      assert.strictEqual(yield* timesKept(false, { COMFYUI_PREVIEW_INTERVAL_MS: "0" }), 0)
+      assert.strictEqual(yield* timesKept(false, {}, { save_assets: false }), 0)
+    })
+  )
+
+  live("previews of a prompt that everybody hears of are not taken for its own", () =>
+    Effect.gen(function* () {
+      const { double, start, told } = yield* ready()
+      double.hold()
+      yield* Effect.promise(() =>
+        fetch(`${double.url}/prompt`, {
+          method: "POST",
+          body: JSON.stringify({ prompt: graphOf(version, "05-preview-legacy") })
+        })
+      )
+      const fiber = yield* Effect.forkChild(start(jobOf(graph("01-simple"))))
+      yield* eventually("ours waits", () => double.queue().pending.length === 1)
+      double.letGo()
+      yield* Fiber.join(fiber)
+      assert.isFalse(
+        told.some(({ message, preview }) => preview !== undefined || message?.includes("preview") === true)
+      )
     })
   )
 

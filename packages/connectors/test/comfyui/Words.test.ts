@@ -1,9 +1,11 @@
 import * as ComfyFailure from "@muster/connectors/comfyui/ComfyFailure"
-import { ofBinary } from "@muster/connectors/comfyui/ComfyMessages"
+import { binaryReader } from "@muster/connectors/comfyui/ComfyMessages"
 import * as ComfyServer from "@muster/connectors/comfyui/ComfyServer"
 import * as GraphProgress from "@muster/connectors/comfyui/GraphProgress"
 import * as PromptId from "@muster/connectors/comfyui/PromptId"
 import * as PromptOutputs from "@muster/connectors/comfyui/PromptOutputs"
+import { makeOurs } from "@muster/connectors/comfyui/PromptWatch"
+import { largestPreview } from "@muster/core/connector/AssetStore"
 import { JobId } from "@muster/core/job/Job"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
@@ -99,12 +101,60 @@ describe("GraphProgress", () => {
     assert.strictEqual(progress.cached(), 1)
     assert.isUndefined(progress.hear({ type: "progress", data: { prompt_id: "p", node: "2", value: 2, max: 0 } })?.step)
   })
+})
 
-  it("knows previews with and without metadata", () => {
-    assert.deepStrictEqual(
-      [1, 2, 4].map((type) => ofBinary(Buffer.from([0, 0, 0, type, 0, 0, 0, 1]))?.type),
-      ["preview", undefined, "preview"]
-    )
-    assert.isUndefined(ofBinary(Buffer.from([0, 0])))
+describe("previews", () => {
+  const picture = Buffer.from("ffd8ffe0", "hex")
+  const frame = (type: number, second: number, ...rest: ReadonlyArray<Uint8Array>) => {
+    const head = Buffer.alloc(8)
+    head.writeUInt32BE(type)
+    head.writeUInt32BE(second, 4)
+    return Buffer.concat([head, ...rest])
+  }
+  const withMetadata = (metadata: string, length = metadata.length) => frame(4, length, Buffer.from(metadata), picture)
+  const preview = (prompt_id: string | undefined, picture: Buffer | undefined) => ({
+    type: "preview" as const,
+    prompt_id,
+    picture
+  })
+
+  it("are read with and without metadata, and nothing else is", () => {
+    const read = (bytes: Buffer) => binaryReader()(bytes)
+    assert.deepStrictEqual(read(frame(1, 1, picture)), preview(undefined, picture))
+    assert.deepStrictEqual(read(withMetadata('{"prompt_id": "p", "node_id": "2"}')), preview("p", picture))
+    assert.deepStrictEqual(read(withMetadata("{}")), preview(undefined, picture))
+    const large = Buffer.alloc(largestPreview + 1)
+    assert.deepStrictEqual(read(frame(1, 2, large)), preview(undefined, undefined))
+    const broken = [withMetadata("no JSON"), withMetadata('{"prompt_id": 1}'), withMetadata("{}", 10_000_000)]
+    for (const other of [...broken, frame(2, 1, picture), frame(3, 1, picture), Buffer.from([0, 0, 0, 1])]) {
+      assert.isUndefined(read(other))
+    }
+  })
+
+  it("hold one picture, however many wait to be taken", () => {
+    const read = binaryReader()
+    const [one, other] = [read(frame(1, 1, picture)), read(frame(1, 1, picture))]
+    assert.deepStrictEqual([one, other], [preview(undefined, undefined), preview(undefined, picture)])
+  })
+
+  it("are ours when they name our prompt, or none while ours is what runs", () => {
+    const ours = makeOurs("ours")
+    const unnamed = () => ours(preview(undefined, picture))
+    const executing = (prompt_id: string, node: string | null) => ours({ type: "executing", data: { prompt_id, node } })
+    assert.deepStrictEqual([ours(preview("ours", picture)), ours(preview("theirs", picture))], [true, false])
+    assert.isFalse(unnamed())
+    assert.isTrue(executing("ours", "1"))
+    assert.isTrue(unnamed())
+    assert.isFalse(ours({ type: "status" }))
+    assert.isTrue(unnamed())
+    assert.isTrue(executing("ours", null))
+    assert.isFalse(unnamed())
+    assert.isTrue(ours({ type: "progress", data: { prompt_id: "ours", node: "1", value: 1, max: 2 } }))
+    assert.isTrue(unnamed())
+    assert.isFalse(executing("theirs", "1"))
+    assert.isFalse(unnamed())
+    executing("ours", "2")
+    assert.isFalse(ours({ type: "reconnected" }))
+    assert.isFalse(unnamed())
   })
 })

@@ -168,7 +168,8 @@ export const make = ({ faulty, recording, speed }: PromptsOptions) =>
         if (drop === true && prompt.client_id !== undefined) clients.get(prompt.client_id)?.terminate()
         if (binary !== undefined) {
           const socket = clients.get(prompt.client_id ?? "")
-          if (socket !== undefined && flagged.has(socket) === binary.needsFlags) emit(socket, binary.bytes)
+          const hasFlags = socket !== undefined && flagged.has(socket)
+          if (hasFlags === binary.needsFlags) toClient(prompt, binary.frame(prompt.id))
         }
         if (message === undefined) return void play(prompt, nth + 1, happening.at)
         const node = message.data["node"]
@@ -250,7 +251,8 @@ export const make = ({ faulty, recording, speed }: PromptsOptions) =>
         client.on("close", () => clients.delete(id))
         client.on("error", () => undefined)
         client.on("message", (data) => {
-          if (String(data).includes("feature_flags")) flagged.add(client)
+          // Builds before July 2025 do not listen.
+          if (recording.version !== "2024-06" && String(data).includes("feature_flags")) flagged.add(client)
         })
         emit(client, status(id))
         if (running?.client_id === id && running.node !== undefined) {

@@ -22,7 +22,13 @@ interface Frame {
   readonly url?: string
   readonly code?: number
   readonly data?: { readonly type: string; readonly data: Json }
-  readonly binary?: { readonly bytes: number; readonly head_hex: string; readonly event_type: number }
+  readonly binary?: {
+    readonly bytes: number
+    readonly head_hex: string
+    readonly event_type: number
+    readonly metadata?: Json
+    readonly payload_magic: string
+  }
 }
 
 interface File {
@@ -35,7 +41,7 @@ interface File {
 export interface Happening {
   readonly at: number
   readonly message?: { readonly type: string; readonly data: Json }
-  readonly binary?: { readonly bytes: Buffer; readonly needsFlags: boolean }
+  readonly binary?: { readonly frame: (prompt_id: string) => Buffer; readonly needsFlags: boolean }
   /** The socket of the client broke. */
   readonly drop?: true
 }
@@ -86,6 +92,18 @@ const padded = (head_hex: string, size: number): Buffer => {
 export const keyOf = (file: { filename?: unknown; subfolder?: unknown; type?: unknown }): string =>
   `${String(file.type ?? "output")}/${String(file.subfolder ?? "")}/${String(file.filename)}`
 
+/** A preview as it was sent; that with metadata names another prompt. */
+const frameOf =
+  ({ bytes, head_hex, metadata, payload_magic }: NonNullable<Frame["binary"]>) =>
+  (prompt_id: string): Buffer => {
+    if (metadata === undefined) return padded(head_hex, bytes)
+    const said = Buffer.from(JSON.stringify({ ...metadata, prompt_id }))
+    const head = Buffer.alloc(8)
+    head.writeUInt32BE(4)
+    head.writeUInt32BE(said.length, 4)
+    return Buffer.concat([head, said, padded(payload_magic, bytes - head.length - said.length)])
+  }
+
 const isEnd = ({ message }: Happening) => message?.type === "executing" && message.data["node"] === null
 
 const happeningsOf = (file: File, id: string, client_id: string | undefined): ReadonlyArray<Happening> => {
@@ -102,8 +120,7 @@ const happeningsOf = (file: File, id: string, client_id: string | undefined): Re
     const at = t_ms - start
     if (data?.data["prompt_id"] === id) happenings.push({ at, message: data })
     else if (binary !== undefined) {
-      const bytes = padded(binary.head_hex, binary.bytes)
-      happenings.push({ at, binary: { bytes, needsFlags: binary.event_type === 4 } })
+      happenings.push({ at, binary: { frame: frameOf(binary), needsFlags: binary.event_type === 4 } })
     } else if (event === "close" && code !== 1000) happenings.push({ at, drop: true })
     if (happenings.some(isEnd)) break
   }

@@ -3,7 +3,7 @@
  *
  * An asset is saved, hashed and read back before its job completes, so a completed job's assets are there. Its name
  * carries the job, the attempt and the hash: saving the same again changes nothing, and two attempts never overwrite
- * each other. Source: design, section 8.
+ * each other. Only a preview, which shows what is coming, changes under its name. Source: design, section 8.
  */
 import { Context, type Effect, type Option, Schema, type Stream } from "effect"
 import type { JobId } from "../job/Job.ts"
@@ -38,7 +38,12 @@ export interface StoredAsset {
   readonly content_type: string
   readonly size: number
   readonly content: Stream.Stream<Uint8Array, AssetFailed>
+  /** Says which content this is, where another may take its place under the same name. */
+  readonly version?: string | undefined
 }
+
+/** The largest preview that is kept, in bytes. */
+export const largestPreview = 1024 * 1024
 
 export class AssetStore extends Context.Service<
   AssetStore,
@@ -51,6 +56,13 @@ export class AssetStore extends Context.Service<
 
     /** An asset of a job by its file name; none when there is none. */
     readonly open: (job: JobId, file_name: string) => Effect.Effect<Option.Option<StoredAsset>, AssetFailed>
+
+    /**
+     * Keeps a picture of what the attempt is making, in the place of the one before it, and gives the name by which
+     * `open` finds it. For what may be lost: it is tried once and not read back. Fails for what is no picture or larger
+     * than {@link largestPreview}. To be called by one fiber of an attempt at a time.
+     */
+    readonly savePreview: (job: AssetContent["job"], picture: Uint8Array) => Effect.Effect<string, AssetFailed>
 
     /** Keeps an input that is too large for a payload, under a name made of its hash. */
     readonly saveInput: (content: Omit<AssetContent, "job">) => Effect.Effect<Asset, AssetFailed>

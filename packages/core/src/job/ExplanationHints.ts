@@ -210,40 +210,46 @@ export const groupsToTell = (job: Job, judged: ReadonlyArray<Judged>): ReadonlyA
   return [...(internal === undefined ? [] : [internal.group]), ...typesMeant(type, groups).map(({ group }) => group)]
 }
 
+/** How to come by a worker that accepts the job type, when the mapping knows one. */
+const startHint = ({ job, startable: [first, ...others] }: About): string | undefined => {
+  if (first === undefined) return undefined
+  const or = others.length === 0 ? "" : ` (or ${listed(others, 5)})`
+  return `no worker that is registered accepts ${quoted(job.service_required)}; start one that does: CONNECTORS=${first}${or}`
+}
+
 /** Nobody who is registered accepts the job type. */
 const typeHints = (about: About): ReadonlyArray<string> => {
   const type = about.job.service_required
   const groups = registered(about.judged)
-  const [first, ...others] = about.startable
-  if (first !== undefined) {
-    const or = others.length === 0 ? "" : ` (or ${listed(others, 5)})`
-    return [`no worker that is registered accepts ${quoted(type)}; start one that does: CONNECTORS=${first}${or}`]
-  }
-  if (groups.length === 0) return ["no worker is registered: start one, or see why none could register"]
+  const starting = startHint(about)
+  if (groups.length === 0) return [starting ?? "no worker is registered: start one, or see why none could register"]
+  const further = starting === undefined ? [] : [starting]
   const internal = internalUse(type, groups)
   if (internal !== undefined) {
     const { called, group } = internal
     const types = listed(group.capabilities.job_types.map(quoted))
     return [
-      `no worker accepts ${quoted(type)}: it is the name of a ${called}, not of a job type; ${nameOf(about, group)}, which has it, accepts ${types}`
+      `no worker accepts ${quoted(type)}: it is the name of a ${called}, not of a job type; ${nameOf(about, group)}, which has it, accepts ${types}`,
+      ...further
     ]
   }
   const meant = typesMeant(type, groups)
   const [likeliest] = meant
   if (likeliest === undefined) {
     const types = [...new Set(groups.flatMap(({ capabilities }) => capabilities.job_types))].toSorted()
-    return [
+    const accepted =
       types.length === 0
         ? `no worker accepts ${quoted(type)}: those that are registered accept no job type at all`
         : `no worker accepts ${quoted(type)}; job types that are accepted: ${listed(types.map(quoted), 10)}`
-    ]
+    return [starting ?? accepted]
   }
   const also = meant.slice(1).map((one) => quoted(one.type))
   return [
     `no worker accepts ${quoted(type)}; did you mean ${quoted(likeliest.type)}, accepted by ${nameOf(about, likeliest.group)}` +
       `${also.length === 0 ? "" : `, or ${also.join(" or ")}`}?`,
     `if ${quoted(type)} is right, ${nameOf(about, likeliest.group)} may list the name of an internal service among its job types: ` +
-      "correct its service mapping"
+      "correct its service mapping",
+    ...further
   ]
 }
 

@@ -2,6 +2,7 @@
  * A job: one piece of work, what it needs, and how far it is. Fields are spelled as on the wire.
  */
 import { type DateTime, Schema } from "effect"
+import { AssetFileName } from "../connector/Asset.ts"
 import { FailureKind } from "../connector/ConnectorFailure.ts"
 import { identifier, Name } from "../Identifier.ts"
 import { Json, JsonObject } from "../Json.ts"
@@ -72,7 +73,9 @@ export const Progress = Schema.Struct({
   percent: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
   message: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1_000))),
   step: Schema.optionalKey(Schema.Int),
-  total_steps: Schema.optionalKey(Schema.Int)
+  total_steps: Schema.optionalKey(Schema.Int),
+  /** The asset of the job that shows what is coming; each report may stand for another picture under this name. */
+  preview: Schema.optionalKey(AssetFileName)
 })
 export type Progress = typeof Progress.Type
 

@@ -168,7 +168,9 @@ describe("JobRunner", () => {
         health: Effect.void,
         process: (_job, report) =>
           report({ percent: Number.NaN, message: "lost" }).pipe(
-            Effect.andThen(report({ percent: 100.5, message: "x".repeat(5_000), step: 0.5, total_steps: 2 })),
+            Effect.andThen(
+              report({ percent: 100.5, message: "x".repeat(5_000), step: 0.5, total_steps: 2, preview: "../secret" })
+            ),
             Effect.as("done")
           )
       }

@@ -35,7 +35,13 @@ export const eventsSuite = (layer: QueueLayer): void => {
       yield* submit("j", { customer_id: "acme", workflow_id: "film" })
       const { fence } = yield* claimOne()
       yield* queue.start(fence)
-      yield* queue.progress(fence, { percent: 40, message: "half way", step: 2, total_steps: 5 })
+      yield* queue.progress(fence, {
+        percent: 40,
+        message: "half way",
+        step: 2,
+        total_steps: 5,
+        preview: "j-1-preview.jpg"
+      })
       yield* queue.complete(fence, { pixels: 42 })
       const after = yield* time.now
       const events = yield* heard
@@ -50,7 +56,7 @@ export const eventsSuite = (layer: QueueLayer): void => {
           type: "job.progress",
           status: "processing",
           attempt: 1,
-          progress: { percent: 40, message: "half way", step: 2, total_steps: 5 }
+          progress: { percent: 40, message: "half way", step: 2, total_steps: 5, preview: "j-1-preview.jpg" }
         },
         { ...all, ...w1, type: "job.completed", status: "completed", attempt: 1, outcome: "completed" }
       ])

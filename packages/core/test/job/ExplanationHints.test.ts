@@ -68,13 +68,15 @@ describe("hints about names", () => {
   })
 
   it("a job type that only worker types of the mapping accept: which one to start", () => {
-    const fleets = [[], [{ ids: ["w-1"], offer: { job_types: ["rendering"] } }]]
-    for (const fleet of fleets) {
-      assert.strictEqual(
-        explain({ fleet, startable: ["gpu", "gpu-remote"] }).hints[0],
-        'no worker that is registered accepts "render"; start one that does: CONNECTORS=gpu (or gpu-remote)'
-      )
+    const start = 'no worker that is registered accepts "render"; start one that does: CONNECTORS=gpu (or gpu-remote)'
+    const hints = (...job_types: ReadonlyArray<string>) => {
+      const fleet = job_types.length === 0 ? [] : [{ ids: ["w-1"], offer: { job_types } }]
+      return explain({ fleet, startable: ["gpu", "gpu-remote"] }).hints
     }
+    assert.deepStrictEqual([hints()[0], hints("chat")[0]], [start, start])
+    // A worker that lists a name so alike is the likelier mistake, and is told first.
+    assert.include(hints("rendering")[0], 'did you mean "rendering", accepted by worker w-1?')
+    assert.strictEqual(hints("rendering")[2], start)
   })
 
   it("models, labels, their values, and customers", () => {

@@ -59,7 +59,7 @@ export const reportSuite = (layer: QueueLayer): void => {
       const started = yield* jobNow("j")
       assert.strictEqual(started.status, "processing")
       assert.isNotNull(started.started_at)
-      const progress = { percent: 40.5, message: "step ü", step: 2, total_steps: 5 }
+      const progress = { percent: 40.5, message: "step ü", step: 2, total_steps: 5, preview: "j-1-preview.jpg" }
       yield* queue.progress(fence, progress)
       assert.deepStrictEqual((yield* jobNow("j")).progress, progress)
       const done = yield* complete(fence, { image: "a.png" })

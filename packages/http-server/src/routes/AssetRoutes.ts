@@ -35,16 +35,16 @@ const away = Effect.fnUntraced(function* ({ cause, message }: AssetFailed) {
   )
 })
 
-/** A name stands for one content for ever, for the hash is part of it. */
+/** A name stands for one content for ever, for the hash is part of it; but that of a preview, which has versions. */
 const found = (
   file_name: string,
-  { content, content_type, size }: StoredAsset,
+  { content, content_type, size, version }: StoredAsset,
   request: HttpServerRequest.HttpServerRequest
 ) => {
-  const etag = `"${file_name}"`
+  const etag = `"${version ?? file_name}"`
   const headers = {
     etag,
-    "cache-control": "private, max-age=31536000, immutable",
+    "cache-control": version === undefined ? "private, max-age=31536000, immutable" : "private, no-cache",
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; sandbox",
     "content-disposition": `${shown.test(content_type) ? "inline" : "attachment"}; filename="${file_name}"`

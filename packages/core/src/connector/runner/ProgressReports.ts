@@ -3,23 +3,26 @@
  * the latest report is sent when the one before has arrived, at most every 200 ms. A report that fails costs only
  * itself.
  */
-import { Duration, Effect, Queue } from "effect"
+import { Duration, Effect, Queue, Schema } from "effect"
 import { JobQueue } from "../../job/internal/JobQueue.ts"
 import type { Fence, Progress } from "../../job/Job.ts"
+import { AssetFileName } from "../Asset.ts"
 import type * as HeldJobs from "./HeldJobs.ts"
 
 const interval = Duration.millis(200)
 const longestMessage = 1_000
+const isFileName = Schema.is(AssetFileName)
 
 /** What a connector says, as far as it can be stored: connectors are written by others. */
 const storable = (said: Progress): Progress | undefined => {
   if (!Number.isFinite(said.percent)) return undefined
-  const { message, step, total_steps } = said
+  const { message, preview, step, total_steps } = said
   return {
     percent: Math.min(100, Math.max(0, said.percent)),
     ...(message === undefined ? {} : { message: String(message).slice(0, longestMessage) }),
     ...(Number.isSafeInteger(step) && step !== undefined ? { step } : {}),
-    ...(Number.isSafeInteger(total_steps) && total_steps !== undefined ? { total_steps } : {})
+    ...(Number.isSafeInteger(total_steps) && total_steps !== undefined ? { total_steps } : {}),
+    ...(isFileName(preview) ? { preview } : {})
   }
 }
 

@@ -41,7 +41,8 @@ const differs = (known: Known | undefined, job: Job): boolean =>
   known.status !== job.status ||
   known.attempt !== job.attempt ||
   known.progress?.percent !== job.progress?.percent ||
-  known.progress?.message !== job.progress?.message
+  known.progress?.message !== job.progress?.message ||
+  known.progress?.preview !== job.progress?.preview
 
 const isEnd = ({ status }: Event): boolean => status !== undefined && isFinished(status)
 

@@ -37,7 +37,8 @@ const pageBound = 1_000
 /** About what an event takes: its texts, and what an object costs. */
 const sizeOf = (event: NewEvent): number => {
   const { error, progress, reason } = event
-  return 500 + (error?.message.length ?? 0) + (progress?.message?.length ?? 0) + (reason?.length ?? 0)
+  const { message, preview } = progress ?? {}
+  return 500 + (error?.message.length ?? 0) + (message?.length ?? 0) + (preview?.length ?? 0) + (reason?.length ?? 0)
 }
 
 const make = Effect.gen(function* () {
