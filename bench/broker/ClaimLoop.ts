@@ -1,4 +1,5 @@
 /** A worker that does nothing with its jobs: it claims as many as it has room for and completes each. */
+import type { Signal } from "@muster/core/job/internal/JobQueue"
 import type { Job } from "@muster/core/job/Job"
 import type { Capabilities } from "@muster/core/worker/Worker"
 import { Effect, Queue } from "effect"
@@ -33,18 +34,42 @@ export const claimLoop = ({ fork, queue }: Opened, options: LoopOptions) =>
     const room = Effect.callback<void>((resume) => {
       whenRoom = () => resume(Effect.void)
     })
-    const wait = Effect.suspend(() => Queue.take(signals).pipe(Effect.timeoutOption(4_000 + Math.random() * 2_000)))
-    for (;;) {
-      if (held >= capacity) yield* room
-      const nonce = newNonce()
-      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit: capacity - held, nonce })
+    const takeUp = (jobs: ReadonlyArray<Job>, nonce: string) => {
       held += jobs.length
       for (const job of jobs) {
         onStart(job)
         fork(Effect.andThen(queue.complete(fenceOf(job, nonce), null), Effect.sync(release)))
       }
+    }
+    let whenWoken: (() => void) | undefined
+    let isWoken = false
+    const wake = () => {
+      isWoken = true
+      whenWoken?.()
+    }
+    const woken = Effect.callback<void>((resume) => {
+      whenWoken = () => {
+        whenWoken = undefined
+        resume(Effect.void)
+      }
+    })
+    const hear = (signal: Signal) => {
+      if (signal._tag === "Given") takeUp(signal.jobs, signal.nonce)
+      wake()
+    }
+    yield* Effect.forkScoped(Effect.forever(Effect.map(Queue.take(signals), hear)))
+    const again = Effect.suspend(() => Effect.delay(Effect.sync(wake), 4_000 + Math.random() * 2_000))
+    yield* Effect.forkScoped(Effect.forever(again))
+    for (;;) {
+      if (held >= capacity) yield* room
+      // What woke it up to now is answered by the claim that follows.
+      isWoken = false
+      const nonce = newNonce()
+      const limit = capacity - held
+      const jobs = yield* queue.claim({ worker_id, capabilities, capacity, limit, nonce, standing: held === 0 })
+      takeUp(jobs, nonce)
       if (jobs.length > 0) continue
       onIdle()
-      yield* wait
+      if (!isWoken) yield* woken
     }
   }).pipe(Effect.scoped)

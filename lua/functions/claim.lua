@@ -5,11 +5,16 @@
 --
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id, capacity, limit, nonce, lease_ms, again ("1" when the answer to this claim was lost before:
---       the jobs it was given are given again), signature id, machine ("" = none), inbox
+--       the jobs it was given are given again), signature id, machine ("" = none), inbox, token (stands for this claim
+--       among those that the inbox's process makes for the worker; "" when it does not stand)
 -- returns  {"jobs", more, id, text, request, id, text, request…}: of each job that is given, text being what is stored
 --          of it (see job.lua); more is "1" when a bound was reached first: ask again for what is left;
 --          {"given", job…}: what this claim was given before;
 --          {"unknown", id}: this signature is not known here; {"settling", signature}: it is not ready yet
+--
+-- `claim_woken` goes on with a claim that has parked the worker, once it is woken: {"parked"} while it is not, {"over"}
+-- when the worker has done anything else since. Its process sends it behind the command that waits for the wake, so
+-- that it runs as soon as that one ends.
 
 -- How long a job that must not run on this worker is kept from it before it is looked at again.
 local aside_ms = 1000
@@ -163,9 +168,9 @@ local function give_next(queue, signature, claimer, free, reply)
   return given, false
 end
 
-muster.register("claim", { "allow-oom" }, function(queue, args)
+local function claim(queue, args, state)
   local claimer = { worker_id = args[2], nonce = args[5], lease_ms = tonumber(args[6]), inbox = args[10] }
-  local capacity, limit, again = tonumber(args[3]), tonumber(args[4]), args[7] == "1"
+  local capacity, limit, again, token = tonumber(args[3]), tonumber(args[4]), args[7] == "1", args[11] or ""
   local worker_id = claimer.worker_id
   if not (capacity and limit and claimer.lease_ms and claimer.inbox) then error({ err = "ERR bad arguments" }, 0) end
 
@@ -173,9 +178,8 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
     local given = given_before(queue, worker_id, claimer.nonce)
     if #given > 1 then return given end
   end
-  if string.find(claimer.nonce, "%s") then error({ err = "ERR bad arguments" }, 0) end
+  if string.find(claimer.nonce .. token, "%s") then error({ err = "ERR bad arguments" }, 0) end
   local reply = { "jobs", "0" }
-  local state = muster.worker_state(queue, worker_id)
   if state and state.kind == "x" then
     muster.turn_away(queue, worker_id, claimer.inbox)
     return reply
@@ -186,6 +190,19 @@ muster.register("claim", { "allow-oom" }, function(queue, args)
   local free = math.min(limit, capacity - muster.held_count(queue, worker_id))
   local given, nothing_waits = give_next(queue, signature, claimer, free, reply)
   muster.answer_wake(queue, state, given)
-  if nothing_waits then muster.park(queue, worker_id, signature, claimer.inbox) end
+  if nothing_waits then muster.park(queue, worker_id, signature, claimer.inbox, token) end
   return reply
+end
+
+muster.register("claim", { "allow-oom" }, function(queue, args)
+  return claim(queue, args, muster.worker_state(queue, args[2]))
+end)
+
+muster.register("claim_woken", { "allow-oom" }, function(queue, args)
+  local inbox, token = args[10], args[11]
+  local state = muster.worker_state(queue, args[2])
+  local stands = state and token and token ~= "" and state.token == token and state.inbox == inbox
+  if not stands then return { "over" } end
+  if state.kind ~= "w" then return { "parked" } end
+  return claim(queue, args, state)
 end)

@@ -3,10 +3,10 @@
 
 -- KEYS  the queue's prefix
 -- ARGV  version, worker_id
--- returns  {"ok"}
+-- returns  {"left"}; {"ok"} when it was not idle: a claim of its that stood may have been given jobs already
 muster.register("leave_idle", { "allow-oom" }, function(queue, args)
-  muster.leave_idle(queue, args[2])
-  return { "ok" }
+  local state = muster.leave_idle(queue, args[2])
+  return { state and "left" or "ok" }
 end)
 
 -- ARGV  version, worker_id, standing

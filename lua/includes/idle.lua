@@ -1,10 +1,11 @@
 -- luacheck: globals muster
 -- Idle workers: those whose last claim found nothing are parked, and each job that comes wakes one of them that can
 -- run it. What is known of a worker is one string in `workers`:
---   p <inbox> <signature>   parked; among the idle it stands as "<worker> <inbox>"
---   w <inbox> <class>       woken for a job of this class; it has not claimed since
---   x <inbox>               not open: it is given nothing (why stands in `standing`)
--- Workers and inboxes are names without spaces.
+--   p <inbox> <signature> <token>   parked; among the idle it stands as "<worker> <inbox> <token>"
+--   w <inbox> <class> <token>       woken for a job of this class; it has not claimed since
+--   x <inbox>                       not open: it is given nothing (why stands in `standing`)
+-- Workers, inboxes and tokens are names without spaces. A token stands for the claim that parked the worker; without
+-- one, it and the space before it are left out.
 
 -- A worker that was not heard from for so long is not woken: idle ones claim every 5 s.
 local silent_ms = 20000
@@ -17,8 +18,13 @@ local inbox_ms = 60000
 
 local function parse(state)
   if not state then return nil end
-  local kind, inbox, about = string.match(state, "^(%a) (%S*) ?(%S*)$")
-  return { kind = kind, inbox = inbox, about = about }
+  local kind, inbox, about, token = string.match(state, "^(%a) (%S*) ?(%S*) ?(%S*)$")
+  return { kind = kind, inbox = inbox, about = about, token = token }
+end
+
+-- With the token of a claim behind it, if it has one.
+local function with(text, token)
+  return token == "" and text or text .. " " .. token
 end
 
 -- What is known of a worker, or nil.
@@ -57,8 +63,8 @@ local function unlist(queue, signature)
   end
 end
 
--- The worker of a signature that was parked last, taken out of the idle ones: its id and inbox; nil when there is none
--- that was heard from lately.
+-- The worker of a signature that was parked last, taken out of the idle ones: its id, inbox and token; nil when there
+-- is none that was heard from lately.
 local function take_idle(queue, signature, now)
   local idle = muster.key_of(queue, "idle", signature)
   local last = redis.call("ZPOPMAX", idle)
@@ -71,16 +77,16 @@ local function take_idle(queue, signature, now)
     forget_idle(queue, silent)
   end
   -- Whose last worker goes stays in the list until somebody looks for one: mostly it is idle again before.
-  if heard then return string.match(last[1], "^(%S+) (%S*)$") end
+  if heard then return string.match(last[1], "^(%S+) (%S*) ?(%S*)$") end
   unlist(queue, signature)
 end
 
 -- Wakes the worker of a signature that was parked last, for a job of a class; false when it has none to wake.
 local function wake_one_of(queue, signature, class)
   queue.nobody_idle = nil
-  local worker_id, inbox = take_idle(queue, signature, muster.now(queue))
+  local worker_id, inbox, token = take_idle(queue, signature, muster.now(queue))
   if not worker_id then return false end
-  redis.call("HSET", muster.key(queue, "workers"), worker_id, "w " .. inbox .. " " .. class)
+  redis.call("HSET", muster.key(queue, "workers"), worker_id, with("w " .. inbox .. " " .. class, token))
   redis.call("ZADD", muster.key(queue, "wakes"), muster.now_text(queue), worker_id)
   tell(queue, inbox, "wake " .. worker_id)
   return true
@@ -120,11 +126,11 @@ function muster.wake_many(queue, class)
   for _ = 1, math.min(waiting, muster.bound) do muster.wake(queue, class) end
 end
 
-function muster.park(queue, worker_id, signature, inbox)
+function muster.park(queue, worker_id, signature, inbox, token)
   local now, idle = muster.now_text(queue), muster.key_of(queue, "idle", signature)
-  redis.call("ZADD", idle, now, worker_id .. " " .. inbox)
+  redis.call("ZADD", idle, now, with(worker_id .. " " .. inbox, token))
   if redis.call("ZCARD", idle) == 1 then redis.call("ZADD", muster.key(queue, "idle_signatures"), now, signature) end
-  redis.call("HSET", muster.key(queue, "workers"), worker_id, "p " .. inbox .. " " .. signature)
+  redis.call("HSET", muster.key(queue, "workers"), worker_id, with("p " .. inbox .. " " .. signature, token))
   queue.nobody_idle = nil
 end
 
@@ -153,7 +159,7 @@ end
 function muster.attend(queue, worker_id, state)
   if not state then return end
   if state.kind == "p" then
-    redis.call("ZREM", muster.key_of(queue, "idle", state.about), worker_id .. " " .. state.inbox)
+    redis.call("ZREM", muster.key_of(queue, "idle", state.about), with(worker_id .. " " .. state.inbox, state.token))
     unlist(queue, state.about)
   elseif state.kind == "w" then
     redis.call("ZREM", muster.key(queue, "wakes"), worker_id)

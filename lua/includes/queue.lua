@@ -102,7 +102,7 @@ end
 --   by:<name>            sorted set: id by sequence, of the waiting jobs of a customer or workflow
 -- Workers that look for work (see idle.lua):
 --   workers              hash: worker → what is known of one that does not run at full load
---   idle:<signature>     sorted set: "<worker> <inbox>" of those parked by time
+--   idle:<signature>     sorted set: "<worker> <inbox> <token>" of those parked by time
 --   idle_signatures      sorted set: signature that has parked workers, by the time of the first one
 --   wakes                sorted set: woken worker by time
 --   standing             hash: worker → standing, when it is not open

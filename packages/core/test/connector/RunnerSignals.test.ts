@@ -1,6 +1,6 @@
 /** The claim loop between its claims: when it claims, what it is told, and what it tells. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Queue, Ref } from "effect"
+import { Clock, Effect, Fiber, Layer, Queue, Ref } from "effect"
 import { TestClock } from "effect/testing"
 import { type ClaimRequest, JobQueue, type RenewRequest, type Signal } from "@muster/core/job/internal/JobQueue"
 import * as MemoryJobQueue from "@muster/core/job/internal/MemoryJobQueue"
@@ -38,6 +38,17 @@ const watched = Effect.gen(function* () {
   return { claims, renewals, left, layer }
 })
 
+/** The queue of the reference, whose workers are told what a test says. */
+const standing = Effect.gen(function* () {
+  const { claims, layer } = yield* watched
+  const told = yield* Queue.unbounded<Signal>()
+  const deaf = Layer.effect(
+    JobQueue,
+    Effect.map(JobQueue, (queue) => JobQueue.of({ ...queue, signals: () => Effect.succeed(told) }))
+  ).pipe(Layer.provide(layer))
+  return { claims, told, layer: deaf }
+})
+
 const idle = aConnector(() => Effect.never)
 const instant = aConnector(() => Effect.succeed("done"))
 
@@ -72,6 +83,47 @@ describe("JobRunner between its claims", () => {
       assert.strictEqual((yield* jobNow()).status, "pending")
       yield* pass(6_000)
       assert.strictEqual((yield* jobNow()).status, "completed")
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("runs what its standing claim was given, under the nonce of that claim", () =>
+    Effect.gen(function* () {
+      const { claims, layer, told } = yield* standing
+      const queue = yield* JobQueue
+      const { connector } = yield* instant
+      yield* Effect.provide(runWith(connector), layer)
+      yield* turns
+      const stands = claims[0]!
+      assert.strictEqual(stands.standing, true)
+      yield* submit()
+      const jobs = yield* queue.claim(stands)
+      assert.strictEqual(jobs[0]?.status, "assigned")
+      const askedAt = yield* Clock.currentTimeNanos
+      yield* Queue.offer(told, { _tag: "Given", nonce: stands.nonce, jobs, askedAt })
+      yield* turns
+      assert.deepInclude(yield* jobNow(), { status: "completed", attempt: 1 })
+      // It looks for more, by a claim of its own.
+      assert.isAtLeast(claims.length, 2)
+      assert.notStrictEqual(claims[1]!.nonce, stands.nonce)
+      assert.isNotTrue(claims[1]!.again)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("lostReplyLeaksNoLease: it claims again what its standing claim was given unheard", () =>
+    Effect.gen(function* () {
+      const { claims, layer, told } = yield* standing
+      const queue = yield* JobQueue
+      const { connector } = yield* instant
+      yield* Effect.provide(runWith(connector), layer)
+      yield* turns
+      const { nonce } = claims[0]!
+      yield* submit()
+      assert.strictEqual((yield* queue.claim(claims[0]!)).length, 1)
+      yield* Queue.offer(told, { _tag: "Unheard", nonce })
+      yield* turns
+      assert.deepInclude(claims[1], { nonce, again: true })
+      assert.deepInclude(yield* jobNow(), { status: "completed", attempt: 1 })
+      assert.notStrictEqual(claims[2]!.nonce, nonce)
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 

@@ -34,7 +34,7 @@ export const listen = (names: ReadonlyArray<string>) =>
       for (const { name, signals } of ears) {
         for (const signal of yield* Queue.clear(signals)) {
           if (signal._tag === "Wake") woken.push(name)
-          else fenced.push({ worker: name, fence: signal.fence })
+          else if (signal._tag === "Fenced") fenced.push({ worker: name, fence: signal.fence })
         }
       }
       return { woken, fenced }

@@ -112,40 +112,52 @@ export const submitMany = command({
 /** Jobs given to a worker, which `claim` reads by hand. */
 const Jobs = Schema.Tuple([Schema.Literal("jobs"), Schema.Boolean, Schema.Array(StoredJob)])
 
+export interface WrittenClaim extends Omit<ClaimRequest, "capabilities" | "standing"> {
+  readonly leaseMs: string
+  readonly signature: string
+  readonly machine: string
+  readonly inbox: string
+  /** Stands for this claim among those of its worker; empty when it does not stand. */
+  readonly token: string
+}
+
+const claimArgs = (request: WrittenClaim) => [
+  request.worker_id,
+  String(request.capacity),
+  String(request.limit),
+  request.nonce,
+  request.leaseMs,
+  request.again === true ? "1" : "0",
+  request.signature,
+  request.machine,
+  request.inbox,
+  request.token
+]
+
+const claimed = (reply: unknown, { worker_id }: WrittenClaim) => {
+  if (!Array.isArray(reply) || reply[0] !== "jobs") return undefined
+  const [, more] = reply
+  const jobs: Array<Job> = []
+  for (let at = 2; at < reply.length; at += 3) {
+    jobs.push(givenJob(worker_id, reply[at], reply[at + 1], requestOf(reply[at + 2])))
+  }
+  return ["jobs", more === "1", jobs] as const
+}
+
+const Unready = Schema.Tuple([Schema.Literals(["unknown", "settling"]), Schema.String])
+
 export const claim = command({
   name: "claim",
-  args: (
-    request: Omit<ClaimRequest, "capabilities"> & {
-      readonly leaseMs: string
-      readonly signature: string
-      readonly machine: string
-      readonly inbox: string
-    }
-  ) => [
-    request.worker_id,
-    String(request.capacity),
-    String(request.limit),
-    request.nonce,
-    request.leaseMs,
-    request.again === true ? "1" : "0",
-    request.signature,
-    request.machine,
-    request.inbox
-  ],
-  usual: (reply, { worker_id }) => {
-    if (!Array.isArray(reply) || reply[0] !== "jobs") return undefined
-    const [, more] = reply
-    const jobs: Array<Job> = []
-    for (let at = 2; at < reply.length; at += 3) {
-      jobs.push(givenJob(worker_id, reply[at], reply[at + 1], requestOf(reply[at + 2])))
-    }
-    return ["jobs", more === "1", jobs] as const
-  },
-  reply: Schema.Union([
-    Jobs,
-    Schema.TupleWithRest(Schema.Tuple([Schema.Literal("given")]), [StoredJob]),
-    Schema.Tuple([Schema.Literals(["unknown", "settling"]), Schema.String])
-  ])
+  args: claimArgs,
+  usual: claimed,
+  reply: Schema.Union([Jobs, Schema.TupleWithRest(Schema.Tuple([Schema.Literal("given")]), [StoredJob]), Unready])
+})
+
+export const claimWoken = command({
+  name: "claim_woken",
+  args: claimArgs,
+  usual: claimed,
+  reply: Schema.Union([Jobs, named("parked", "over"), Unready])
 })
 
 export const start = command({ name: "start", args: fenceArgs, usual: reported, reply: Reported })
@@ -273,7 +285,11 @@ export const tick = command({
   ])
 })
 
-export const leaveIdle = command({ name: "leave_idle", args: (worker: WorkerId) => [worker], reply: named("ok") })
+export const leaveIdle = command({
+  name: "leave_idle",
+  args: (worker: WorkerId) => [worker],
+  reply: named("left", "ok")
+})
 
 export const setStanding = command({
   name: "set_standing",

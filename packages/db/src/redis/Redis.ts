@@ -8,14 +8,14 @@ import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import { Redis as Client, type RedisOptions } from "ioredis"
 import { fromCause, isReply, type RedisFailure } from "./RedisFailure.ts"
 
-type Send = (command: string, args: ReadonlyArray<string>) => Effect.Effect<unknown, RedisFailure>
+export type Send = (command: string, args: ReadonlyArray<string>) => Effect.Effect<unknown, RedisFailure>
 
 export class Redis extends Context.Service<
   Redis,
   {
     /**
-     * Sends one command; commands of one turn of the event loop travel together, but for calls of functions, which go
-     * at once. The reply is not checked.
+     * Sends one command; commands of one turn of the event loop travel together, but for calls of functions and those
+     * that wait, which go at once. The reply is not checked.
      */
     readonly send: Send
     /** Another connection, for as long as the scope: for commands that wait. */
@@ -33,8 +33,8 @@ const options = {
   socketTimeout: commandTimeoutMs + 1_000,
   disconnectTimeout: 500,
   enableAutoPipelining: true,
-  // Those that come often are coalesced before, and would wait once more.
-  autoPipeliningIgnoredCommands: ["FCALL"],
+  // Calls that come often are coalesced before, and would wait once more; what goes behind a look must not pass it.
+  autoPipeliningIgnoredCommands: ["FCALL", "BLMPOP"],
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   // Commands under way fail as soon as the connection is gone.

@@ -4,7 +4,7 @@
  */
 import { Context, Effect, Layer, Schema, Semaphore } from "effect"
 import * as Library from "./generated/Library.ts"
-import { Redis } from "./Redis.ts"
+import { Redis, type Send } from "./Redis.ts"
 import { RedisFailure, unexpected } from "./RedisFailure.ts"
 
 export interface FunctionCalls {
@@ -24,6 +24,14 @@ export interface LibrarySource {
 
 /** The prefix of every key of a queue, with the hash tag that keeps them on one shard. */
 export const queuePrefix = (queue: string): string => `{muster:${queue}}`
+
+const send = (by: Send, version: number, name: string, queue: string, args: ReadonlyArray<string>) =>
+  by("FCALL", [`muster_1_${name}`, "1", queue, String(version), ...args])
+
+/** Calls over another connection, which fail when the library is not there. */
+export const over = (by: Send): FunctionCalls => ({
+  call: (name, queue, args) => send(by, Library.version, name, queue, args)
+})
 
 /** Below every version. */
 const none = -1
@@ -65,7 +73,7 @@ const make = Effect.fnUntraced(function* ({ source, version }: LibrarySource) {
 
   return RedisFunctions.of({
     call: (name, queue, args) => {
-      const call = redis.send("FCALL", [`muster_1_${name}`, "1", queue, String(version), ...args])
+      const call = send(redis.send, version, name, queue, args)
       return Effect.catchIf(
         call,
         (failure) => isMissing(failure) || isOutdated(failure),

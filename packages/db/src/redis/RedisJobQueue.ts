@@ -25,7 +25,7 @@ import * as JobCommands from "./JobCommands.ts"
 import { Redis } from "./Redis.ts"
 import * as RedisArchiving from "./RedisArchiving.ts"
 import { inMethod, unexpected } from "./RedisFailure.ts"
-import { queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
+import { over, queuePrefix, RedisFunctions } from "./RedisFunctions.ts"
 import * as RedisServer from "./RedisServer.ts"
 import * as RedisViews from "./RedisViews.ts"
 import * as Settling from "./Settling.ts"
@@ -88,11 +88,15 @@ const make = Effect.gen(function* () {
   const redis = yield* Redis
   const queue = queuePrefix(settings.name)
   const settling = Settling.make(yield* RedisFunctions, queue)
-  const inbox = yield* Inbox.make(redis, queue)
+  const inbox = yield* Inbox.make(redis, queue, (send) => JobCommands.claimWoken(settling.over(over(send)), queue))
   const functions = yield* CoalescedCalls.make(settling.calls, queue)
   const memory = yield* MemoryLimit.make(redis)
   const limit = yield* LogLimit.make
   const refuseWhenFull = Effect.andThen(memory.refuseWhenShort, limit.refuseWhenOverfull)
+
+  /** A lease is counted from when a claim was sent, which for one that stands is a look ago. */
+  const canStand = Duration.isGreaterThanOrEqualTo(settings.lease, Duration.times(Inbox.longestLook, 4))
+  let claims = 0
 
   const leaseMs = millis(settings.lease)
   const priorityStepMs = millis(settings.priorityStep)
@@ -137,7 +141,11 @@ const make = Effect.gen(function* () {
 
   const claimNext = Effect.fnUntraced(function* (request: ClaimRequest) {
     const { id: signature, machine } = Settling.claimSignature(request.capabilities)
-    const asked = { ...request, signature, machine, inbox: inbox.id, leaseMs }
+    const { worker_id } = request
+    inbox.standing.end(worker_id)
+    const stands = request.standing === true && canStand && inbox.isListening(worker_id)
+    const token = stands ? String(++claims) : ""
+    const asked = { ...request, signature, machine, inbox: inbox.id, leaseMs, token }
     const claimed: Array<Job> = []
     for (;;) {
       // What this claim itself was given before must not be given again by its next call.
@@ -157,6 +165,7 @@ const make = Effect.gen(function* () {
         case "jobs": {
           const [, more, jobs] = reply
           claimed.push(...jobs)
+          if (stands && !more && claimed.length === 0) inbox.standing.stand({ ...asked, again: false })
           if (!more) return claimed as ReadonlyArray<Job>
         }
       }
@@ -220,7 +229,14 @@ const make = Effect.gen(function* () {
 
     signals: inbox.signals,
 
-    leaveIdle: (worker) => Effect.asVoid(storage("leaveIdle")(leaveIdle(worker))),
+    leaveIdle: (worker) =>
+      Effect.suspend(() => {
+        inbox.standing.end(worker)
+        // What a claim of its was given before is to be heard before it is gone.
+        return Effect.flatMap(leaveIdle(worker), ([was]) =>
+          was === "left" ? Effect.void : inbox.standing.landed(worker)
+        )
+      }).pipe(storage("leaveIdle")),
 
     setStanding: (worker, standing) => Effect.asVoid(storage("setStanding")(setStanding({ worker, standing }))),
 

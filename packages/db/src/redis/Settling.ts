@@ -65,19 +65,22 @@ const parseFacts = ([service_required, requirements, customer, workflow]: Facts)
 const decodeUnsettled = Schema.decodeUnknownOption(
   Schema.Tuple([Schema.Literal("unsettled"), Schema.Array(Schema.String), Schema.Unknown])
 )
+/** Most replies are none, and finding that out by a schema costs more than the call. */
+const saysUnsettled = (reply: unknown): boolean => Array.isArray(reply) && reply[0] === "unsettled"
 
 export const make = (functions: FunctionCalls, queue: string) => {
   /** Some calls put jobs into classes that wait to be settled: they are, before the call is answered. */
-  const calls: FunctionCalls = {
+  const over = (made: FunctionCalls): FunctionCalls => ({
     call: (name, to, args) =>
-      Effect.flatMap(functions.call(name, to, args), (reply) => {
-        const unsettled = decodeUnsettled(reply)
+      Effect.flatMap(made.call(name, to, args), (reply) => {
+        const unsettled = saysUnsettled(reply) ? decodeUnsettled(reply) : Option.none()
         if (Option.isNone(unsettled)) return Effect.succeed(reply)
         const [, names, answer] = unsettled.value
         // What fails here is done by the next tick.
         return Effect.as(Effect.ignore(settle(names)), answer)
       })
-  }
+  })
+  const calls = over(functions)
 
   const createSignature = SettleCommands.createSignature(calls, queue)
   const signatureStep = SettleCommands.signatureStep(calls, queue)
@@ -186,6 +189,8 @@ export const make = (functions: FunctionCalls, queue: string) => {
 
   return {
     calls,
+    /** The same for calls that go another way. */
+    over,
     /** Makes the signature `id` of these capabilities known and ready; `id` says whether its machine is part of it. */
     introduce: Effect.fnUntraced(function* (id: string, capabilities: Capabilities) {
       const { machine, text, ...plain } = claimSignature(capabilities)

@@ -62,22 +62,25 @@ const plain: Capabilities = { job_types: ["x"] }
 const denies: Capabilities = { job_types: ["x"], customers: { deny: ["c1"] } }
 const waits: Capabilities = { job_types: ["z"] }
 
-const claim = (by: string, capabilities: Capabilities, nonce: string, limit = 2, leaseMs = times.leaseMs) =>
-  callOf(JobCommands.claim, {
-    worker_id: worker(by),
-    capacity: 100,
-    limit,
-    nonce,
-    // So that what a claim gave before it failed is found when it is repeated.
-    again: true,
-    leaseMs,
-    signature: Settling.claimSignature(capabilities).id,
-    machine: "",
-    inbox: "inbox"
-  })
+const claimOf = (by: string, capabilities: Capabilities, nonce: string, limit = 2, leaseMs = times.leaseMs) => ({
+  worker_id: worker(by),
+  capacity: 100,
+  limit,
+  nonce,
+  // So that what a claim gave before it failed is found when it is repeated.
+  again: true,
+  leaseMs,
+  signature: Settling.claimSignature(capabilities).id,
+  machine: "",
+  inbox: "inbox",
+  token: ""
+})
+const claim = (...args: Parameters<typeof claimOf>) => callOf(JobCommands.claim, claimOf(...args))
 
 const fence = (id: string, nonce: string, attempt = 1): Fence => ({ job_id: jobId(id), attempt, nonce })
 const held = fence("held", "n1")
+/** It parks its worker before there are jobs, and is woken by the first of them. */
+const stands = { ...claimOf("w3", denies, "n5", 1), token: "1" }
 const failed = { fence: held, error: late, usesRetry: true, elsewhere: true }
 
 const renewBy = (by: string, held: Fence) =>
@@ -109,6 +112,7 @@ const operations: Record<string, Call> = {
   "submit many": callOf(JobCommands.submitMany, { jobs: [submission("new"), submission("new2")], priorityStepMs }),
   claim: claim("w3", denies, "n5"),
   "claim of nothing": claim("w3", waits, "n5"),
+  "claim of a woken worker": callOf(JobCommands.claimWoken, stands),
   start: callOf(JobCommands.start, fence("held2", "n1")),
   progress: callOf(JobCommands.progress, { fence: held, progress: { percent: 1 }, isEvent: true }),
   complete: callOf(JobCommands.complete, { fence: held, result: "{}" }),
@@ -215,6 +219,7 @@ const fill = Effect.fnUntraced(function* ({ run, settling, time }: Part) {
   for (const capabilities of [plain, denies, waits]) {
     yield* settling.introduce(Settling.claimSignature(capabilities).id, capabilities)
   }
+  yield* run(callOf(JobCommands.claim, stands))
   const soon = DateTime.makeUnsafe((yield* time.now) + 5_000)
   for (const id of ["held", "held2", "lost", "failed", "done", "waits"]) yield* run(submit(id))
   yield* run(submit("waits2", { customer_id: "c1", workflow_id: "f" }))

@@ -6,7 +6,7 @@
  * fence on every report makes sure that only one of them is believed.
  */
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, FiberSet, Queue, Random, Result } from "effect"
-import { type ClaimRequest, JobQueue } from "../../job/internal/JobQueue.ts"
+import { type ClaimRequest, JobQueue, type Signal } from "../../job/internal/JobQueue.ts"
 import type { Fence, Job } from "../../job/Job.ts"
 import type { LeaseLost, StorageError } from "../../job/JobErrors.ts"
 import * as JobUseCases from "../../job/JobUseCases.ts"
@@ -235,11 +235,6 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
   )
   yield* Effect.forkScoped(held.renewing)
   yield* Effect.forkScoped(held.watching)
-  yield* Queue.take(signals).pipe(
-    Effect.flatMap((signal) => (signal._tag === "Fenced" ? held.refused(signal.fence) : wake)),
-    Effect.forever,
-    Effect.forkScoped
-  )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.flatMap(claimsAgain, Effect.sleep), wake)))
 
   const takeUp = (fence: Fence, job: Job, heldFrom: bigint) =>
@@ -247,6 +242,32 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
       jobs,
       runJob(options, held, job, fence, held.add(fence, heldFrom), offering.take(job.service_required))
     )
+
+  /** Claims that stood when their answers were lost, and have not been repeated since. */
+  const unheard: Array<string> = []
+
+  const hear = (signal: Signal) => {
+    switch (signal._tag) {
+      case "Wake":
+        return wake
+      case "Fenced":
+        return held.refused(signal.fence)
+      case "Given": {
+        const { askedAt, jobs: given, nonce } = signal
+        return Effect.andThen(
+          Effect.forEach(given, (job) => takeUp(fenceOf(job, nonce), job, askedAt), { discard: true }),
+          wake
+        )
+      }
+      case "Unheard":
+        unheard.push(signal.nonce)
+        return wake
+    }
+  }
+  // No interruption may fall between hearing of a job and taking it up.
+  yield* Effect.uninterruptibleMask((restore) =>
+    Effect.forever(Effect.flatMap(restore(Queue.take(signals)), hear))
+  ).pipe(Effect.forkScoped)
 
   /** A claim that was sent goes on when the worker stops meanwhile: its jobs, if it gets any, go back at once. */
   const send = Effect.fnUntraced(function* (restore: Restore, request: ClaimRequest) {
@@ -268,31 +289,35 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
 
   /**
    * Claims under one nonce until an answer is heard: when the answer was lost, the same claim finds the jobs it was
-   * given, instead of leaving them to the end of their leases. No interruption may fall between hearing of a job and
-   * taking it up.
+   * given, instead of leaving them to the end of their leases. That of an idle worker stands. No interruption may fall
+   * between hearing of a job and taking it up.
    */
   const claim = (capabilities: Capabilities) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const nonce = globalThis.crypto.randomUUID()
+        const lost = unheard.shift()
+        const nonce = lost ?? globalThis.crypto.randomUUID()
         const limit = Math.max(1, Math.min(capacity - held.size(), offering.room()))
         held.claiming(nonce)
         for (let tries = 0; ; tries++) {
-          const again = tries > 0
+          const again = tries > 0 || lost !== undefined
           const sentAt = yield* Clock.currentTimeNanos
-          const heard = yield* send(restore, { worker_id, capabilities, capacity, limit, nonce, again }).pipe(
+          // One that is at work gets its next jobs soon enough by claiming, and many of them at once.
+          const standing = held.size() === 0
+          const request = { worker_id, capabilities, capacity, limit, nonce, again, standing }
+          const heard = yield* send(restore, request).pipe(
             Effect.flatMap((claimed) =>
               again && claimed.length > 0 ? renewed(claimed, nonce) : Effect.succeed(claimed)
             ),
             Effect.result
           )
           if (Result.isSuccess(heard)) {
-            if (again) yield* Effect.logInfo("claims are answered again")
+            if (tries > 0) yield* Effect.logInfo("claims are answered again")
             for (const job of heard.success) yield* takeUp(fenceOf(job, nonce), job, sentAt)
             held.claiming(undefined)
             return heard.success.length
           }
-          if (!again) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
+          if (tries === 0) yield* Effect.logWarning(`no claim possible: ${heard.failure.detail}; trying on`)
           yield* restore(Effect.sleep(Duration.millis(Math.min(100 * 2 ** Math.min(tries, 6), 5_000))))
         }
       })
@@ -306,7 +331,7 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
     woken = Deferred.makeUnsafe()
     const capabilities = offering.now()
     const found = yield* capabilities.job_types.length === 0 ? Effect.as(leave, 0) : claim(capabilities)
-    if (found === 0) yield* Deferred.await(woken)
+    if (found === 0 && unheard.length === 0) yield* Deferred.await(woken)
   })
   return yield* Effect.ensuring(Effect.forever(round), leave)
 }, Effect.scoped)

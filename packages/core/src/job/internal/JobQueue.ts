@@ -59,6 +59,11 @@ export interface ClaimRequest {
   readonly nonce: string
   /** The answer to this claim was lost before: the jobs it was given, if any, are given again. */
   readonly again?: boolean | undefined
+  /**
+   * When it finds nothing, the queue may go on with it by itself as soon as the worker is woken, and tell its `signals`
+   * what it was given, which spares the worker a claim. That ends with the worker's next claim, and when it leaves.
+   */
+  readonly standing?: boolean | undefined
 }
 
 export interface RenewRequest {
@@ -75,6 +80,16 @@ export type Signal =
   | { readonly _tag: "Wake" }
   /** This attempt of its does not hold its job any more. */
   | { readonly _tag: "Fenced"; readonly fence: Fence }
+  /** In place of a wake: its standing claim, by its nonce, was given these jobs. */
+  | {
+      readonly _tag: "Given"
+      readonly nonce: string
+      readonly jobs: ReadonlyArray<Job>
+      /** Monotonic time in ns before which none of their leases began. */
+      readonly askedAt: bigint
+    }
+  /** Nobody knows what its standing claim was given, if anything: it should claim `again` by this nonce. */
+  | { readonly _tag: "Unheard"; readonly nonce: string }
 
 /**
  * Whether a worker is given jobs. Paused and draining ones keep what they hold; `gone` was unregistered. What an
