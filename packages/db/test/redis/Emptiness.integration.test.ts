@@ -102,7 +102,8 @@ it.live(
         yield* time.pass("40 seconds")
         for (const n of numbers(3)) yield* submit(`found${n}`, { service_required: "found" })
         for (const n of numbers(3)) yield* queue.cancel(jobId(`found${n}`))
-        for (let hour = 0; hour < 30; hour++) {
+        // Each tick looks at one kind of idle workers, by chance.
+        for (let hour = 0; hour < 100; hour++) {
           yield* claim({ worker: "lives", types: ["unfound"] })
           yield* time.pass("1 hour")
           yield* queue.tick
