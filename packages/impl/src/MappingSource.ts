@@ -5,12 +5,12 @@ import type { Finding } from "@muster/core/mapping/Finding"
 import type { KnownMapping } from "@muster/core/mapping/KnownMapping"
 import * as Findings from "@muster/core/mapping/Finding"
 import * as MappingCheck from "@muster/core/mapping/MappingCheck"
-import * as MappingFile from "@muster/core/mapping/MappingFile"
 import * as MappingVariables from "@muster/core/mapping/MappingVariables"
 import { serviceOf, servicesUsed } from "@muster/core/mapping/Routing"
 import type { ServiceMapping } from "@muster/core/mapping/ServiceMapping"
 import { Effect, Schema } from "effect"
 import { access, readFile } from "node:fs/promises"
+import * as MappingText from "./MappingText.ts"
 import * as OwnConnector from "./OwnConnector.ts"
 
 /** The names of the connectors that come along. */
@@ -65,7 +65,7 @@ export const check = Effect.fn("MappingSource.check")(function* (
     try: () => readFile(file, "utf8"),
     catch: (error) => new MappingUnusable({ file, problems: [`${file}: ${reasonOf(error)}`] })
   })
-  const read = MappingFile.parse(text)
+  const read = MappingText.parse(text)
   const absent = yield* absentModules(file, read.mapping)
   return { file, mapping: read.mapping, findings: [...MappingCheck.check(read, builtIn), ...absent] }
 })

@@ -1,17 +1,13 @@
 /**
- * From the text of a mapping file to a mapping: everything that is wrong with its form is found at once, each with its
+ * From what a mapping file holds to a mapping: everything that is wrong with its form is found at once, each with its
  * path. What stands in the wrong form is left out of the mapping, so that the rest can be checked in the same run.
  */
-import { Exit, Result, Schema } from "effect"
+import { Exit, Schema } from "effect"
 import { meant } from "../DidYouMean.ts"
 import { Name } from "../Identifier.ts"
 import * as SchemaIssues from "../SchemaIssues.ts"
 import * as Finding from "./Finding.ts"
-import * as StrictJson from "./StrictJson.ts"
 import { ConnectorEntry, ServiceEntry, ServiceMapping, WorkerTypeEntry } from "./ServiceMapping.ts"
-
-/** Larger files are no mappings. */
-const longest = 4 * 1024 * 1024
 
 const sections = {
   workers: { entry: WorkerTypeEntry, fields: Object.keys(WorkerTypeEntry.fields) },
@@ -49,7 +45,8 @@ export interface ReadMapping {
   readonly findings: ReadonlyArray<Finding.Finding>
 }
 
-const unreadable = (message: string): ReadMapping => ({
+/** Nothing of the file can be used, for this reason. */
+export const unreadable = (message: string): ReadMapping => ({
   mapping: null,
   services: new Set(),
   findings: [Finding.error([], message)]
@@ -94,17 +91,4 @@ export const decode = (document: unknown): ReadMapping => {
   } as ServiceMapping
   const { services = {} } = document
   return { mapping, services: new Set(isRecord(services) ? Object.keys(services) : []), findings }
-}
-
-/** The mapping in the text of a file. */
-export const parse = (text: string): ReadMapping => {
-  if (text.length > longest) return unreadable(`the file is larger than ${longest / 1024 / 1024} MB`)
-  const parsed = StrictJson.parse(text.replace(/^\uFEFF/, ""))
-  if (Result.isFailure(parsed)) return unreadable(`the file is not JSON: ${parsed.failure}`)
-  const { twice, value } = parsed.success
-  const read = decode(value)
-  const named = twice.map(({ lines, path }) =>
-    Finding.error(path, `stands there twice, in lines ${lines.join(" and ")}: only the last would count`)
-  )
-  return { ...read, findings: [...named, ...read.findings] }
 }
