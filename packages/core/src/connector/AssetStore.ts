@@ -43,7 +43,7 @@ export interface StoredAsset {
 }
 
 /** The largest preview that is kept, in bytes. */
-export const largestPreview = 1024 * 1024
+export const largestPreview = 4 * 1024 * 1024
 
 export class AssetStore extends Context.Service<
   AssetStore,
