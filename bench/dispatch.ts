@@ -10,7 +10,7 @@ import type { Consume, QueuePart } from "./broker/QueuePart.ts"
 import { durability } from "./broker/QueueUnderTest.ts"
 import { type Figure, median, quantile, type Report } from "./Report.ts"
 
-export const flags = { jobs: 500, rounds: 3, crowd: 1_000 }
+export const flags = { jobs: 1_200, rounds: 6, crowd: 1_000 }
 type Flags = typeof flags
 
 interface Setup extends Consume {

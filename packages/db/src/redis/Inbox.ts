@@ -78,8 +78,9 @@ export const make = Effect.fnUntraced(function* (
       (reply) => {
         let unreadable = 0
         for (const message of messagesOf(reply)) if (!deliver(message)) unreadable++
+        // Answers to claims that stood come with what woke them: they are heard before the next look is sent.
         return unreadable === 0
-          ? Effect.void
+          ? Effect.yieldNow
           : Effect.logWarning(`${unreadable} unreadable messages of Redis were dropped`)
       }
     )
