@@ -1,4 +1,4 @@
-/** From the text of a mapping file to a mapping: where it is no JSON, and what it says twice, of which only the last would count. */
+/** From the text of a mapping file to a mapping: where it is no JSON, and what it names twice. */
 import * as Finding from "@muster/core/mapping/Finding"
 import * as MappingFile from "@muster/core/mapping/MappingFile"
 import { Result } from "effect"
