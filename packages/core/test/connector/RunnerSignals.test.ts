@@ -40,13 +40,13 @@ const watched = Effect.gen(function* () {
 
 /** The queue of the reference, whose workers are told what a test says. */
 const standing = Effect.gen(function* () {
-  const { claims, layer } = yield* watched
+  const { claims, layer, left } = yield* watched
   const told = yield* Queue.unbounded<Signal>()
   const deaf = Layer.effect(
     JobQueue,
     Effect.map(JobQueue, (queue) => JobQueue.of({ ...queue, signals: () => Effect.succeed(told) }))
   ).pipe(Layer.provide(layer))
-  return { claims, told, layer: deaf }
+  return { claims, left, told, layer: deaf }
 })
 
 const idle = aConnector(() => Effect.never)
@@ -124,6 +124,20 @@ describe("JobRunner between its claims", () => {
       assert.deepInclude(claims[1], { nonce, again: true })
       assert.deepInclude(yield* jobNow(), { status: "completed", attempt: 1 })
       assert.notStrictEqual(claims[2]!.nonce, nonce)
+    }).pipe(Effect.provide(MemoryJobQueue.layer))
+  )
+
+  it.effect("waits for something to offer before it claims again what was unheard", () =>
+    Effect.gen(function* () {
+      const { claims, layer, left, told } = yield* standing
+      const { connector } = yield* instant
+      yield* Effect.provide(runWith(connector, { capabilities: { job_types: ["without-a-connector"] } }), layer)
+      yield* turns
+      yield* Queue.offer(told, { _tag: "Unheard", nonce: "lost" })
+      yield* turns
+      yield* turns
+      assert.strictEqual(claims.length, 0)
+      assert.isAtMost(left.length, 3)
     }).pipe(Effect.provide(MemoryJobQueue.layer))
   )
 

@@ -330,8 +330,10 @@ export const run = Effect.fnUntraced(function* (options: RunnerOptions) {
     // What woke us up to now is answered by the claim that follows.
     woken = Deferred.makeUnsafe()
     const capabilities = offering.now()
-    const found = yield* capabilities.job_types.length === 0 ? Effect.as(leave, 0) : claim(capabilities)
-    if (found === 0 && unheard.length === 0) yield* Deferred.await(woken)
+    const isOffering = capabilities.job_types.length > 0
+    const found = yield* isOffering ? claim(capabilities) : Effect.as(leave, 0)
+    const isToRepeat = isOffering && unheard.length > 0
+    if (found === 0 && !isToRepeat) yield* Deferred.await(woken)
   })
   return yield* Effect.ensuring(Effect.forever(round), leave)
 }, Effect.scoped)
